@@ -9,7 +9,27 @@
 
 namespace hal {
 
-uint64_t clock_us() { return static_cast<uint64_t>(esp_timer_get_time()); }
+namespace {
+
+portMUX_TYPE offset_lock = portMUX_INITIALIZER_UNLOCKED;  // 64 bits are two words here
+uint64_t offset_us = 0;
+
+}  // namespace
+
+uint64_t clock_us() {
+    portENTER_CRITICAL_SAFE(&offset_lock);
+    const uint64_t offset = offset_us;
+    portEXIT_CRITICAL_SAFE(&offset_lock);
+    return static_cast<uint64_t>(esp_timer_get_time()) + offset;
+}
+
+void clock_set(uint64_t us) {
+    const uint64_t now = clock_us();
+    if (us <= now) return;
+    portENTER_CRITICAL_SAFE(&offset_lock);
+    offset_us += us - now;
+    portEXIT_CRITICAL_SAFE(&offset_lock);
+}
 
 bool spawn(const TaskSpec& s) {
     return xTaskCreatePinnedToCore(s.fn, s.name, s.stack_bytes, s.arg, s.priority, nullptr, s.core) == pdPASS;

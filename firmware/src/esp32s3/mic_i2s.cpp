@@ -1,5 +1,6 @@
 // SPH0645 on I2S0: mono, 32-bit slots, 8 DMA buffers of one hop each.
 #include <driver/i2s.h>
+#include <esp_timer.h>
 #include <freertos/FreeRTOS.h>
 
 #include "board.h"
@@ -18,7 +19,7 @@ uint32_t lost = 0;
 // The driver gives no capture time. The reader can only be late, never early, so the capture line is the lower edge of the
 // read times: follow it down at once, up by 1/256 of the distance (covers +-40 ppm of crystal against 5 ms reads easily).
 void follow(uint32_t words) {
-    const uint64_t now = clock_us();
+    const uint64_t now = static_cast<uint64_t>(esp_timer_get_time());
     const uint64_t step = (static_cast<uint64_t>(words) * 1000000u) / rate;
     if (newest_us == 0) {
         newest_us = now;
@@ -68,7 +69,8 @@ MicStatus mic_read(int32_t* words, size_t n, uint32_t timeout_ms, uint64_t* t_la
         return MicStatus::timeout;
     }
     follow(static_cast<uint32_t>(n));
-    *t_last_us = newest_us;
+    // The line runs on the timer itself: clock_set() must not look like an hour of lost words.
+    *t_last_us = newest_us + (clock_us() - static_cast<uint64_t>(esp_timer_get_time()));
     return MicStatus::ok;
 }
 
