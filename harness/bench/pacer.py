@@ -1,0 +1,83 @@
+"""Wall mode: one thread that leads a board along wall time."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from harness.errors import HarnessFault, K1HilError
+
+if TYPE_CHECKING:
+    from harness.bench.board import Board
+
+_LATE_NS = 500_000_000
+_SLICE_NS = 20_000_000  # the lock is given away at least this often while catching up
+
+
+class Pacer:
+    """Advances device time in slices of ``pace_ms`` and tells everyone who waits on the board.
+
+    Falling more than half a second behind is a harness fault (``fell_behind``): it is reported to the board, then the
+    lost time is written off. A failing board (stuck or dead firmware process) ends the pacing with its fault kept.
+    """
+
+    def __init__(self, board: Board, pace_s: float) -> None:
+        self._board = board
+        self._pace_s = pace_s
+        self._stop = False
+        self._nudged = False
+        self._thread = threading.Thread(target=self._run, name="board pacing", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def nudge(self) -> None:
+        """Run on now: something came in from outside."""
+        with self._board.changed:
+            self._nudged = True
+            self._board.changed.notify_all()
+
+    def stop(self) -> None:
+        with self._board.changed:
+            self._stop = True
+            self._board.changed.notify_all()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(timeout=60.0)
+
+    def _run(self) -> None:
+        board = self._board
+        while True:
+            with board.changed:
+                if self._stop:
+                    return
+                try:
+                    caught_up = self._slice()
+                except K1HilError as fault:
+                    board.fail(fault)
+                    return
+                except Exception as error:  # whatever it is, nobody else would see it end this thread
+                    board.fail(HarnessFault("the virtual board failed", got=f"{type(error).__name__}: {error}"))
+                    raise
+                board.changed.notify_all()
+                if caught_up:
+                    board.changed.wait_for(lambda: self._nudged or self._stop, self._pace_s)
+                    self._nudged = False
+
+    def _slice(self) -> bool:
+        """One slice; True when the board stands where wall time stands."""
+        host = self._board.host
+        target = host.wall_now()
+        late = target - host.now_ns
+        if late > _LATE_NS:
+            self._board.report(
+                HarnessFault(
+                    "the board fell behind wall time (fell_behind)",
+                    expected="at most 0.5 s",
+                    got=f"{late / 1e9:.2f} s at host time {host.now_ns / 1e9:.3f} s",
+                    remedy="fewer boards on this machine, or virtual time",
+                )
+            )
+            host.forgive()
+            return True
+        self._board.step(min(target, host.now_ns + _SLICE_NS))
+        return host.now_ns >= target

@@ -1,0 +1,54 @@
+"""A measured number with all that is needed to trust it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Direction = Literal["lower", "higher", "target", "none"]
+Provenance = Literal["simulated", "replayed", "hardware"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of one recording.
+
+    Attributes:
+        name: what was measured, unit in the name where it has one (``render_us_p50``).
+        value: the estimate; NaN is refused.
+        unit: SI-like unit text, ``""`` for plain counts.
+        direction: which way is better.
+        n: number of independent samples behind the value.
+        ci95: 95 % interval (low, high) where the value is an estimate, else None.
+        source: stream it comes from (``telemetry``, ``wire``, ``camera``, ``api``).
+        provenance: simulated, replayed or measured on hardware; never mixed.
+        pattern: pattern it belongs to, ``""`` for the whole device.
+        detail: conditions worth knowing (cost model, capped frames, seed), plain JSON values.
+    """
+
+    name: str
+    value: float
+    unit: str
+    direction: Direction
+    n: int
+    source: str
+    provenance: Provenance
+    ci95: tuple[float, float] | None = None
+    pattern: str = ""
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise ValueError(f"metric {self.name}: value {self.value} is not finite")
+        if self.n < 1:
+            raise ValueError(f"metric {self.name}: n must be at least 1, got {self.n}")
+
+    @property
+    def key(self) -> str:
+        """Identity within a rig: ``pattern/name`` or ``name``."""
+        return f"{self.pattern}/{self.name}" if self.pattern else self.name
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for JSON and JUnit."""
+        return asdict(self)
