@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.instruments.flasher import FAULTS, FlashError, WrongBoard, _diagnose, _Watcher
+from harness.instruments.esptool_output import FAULTS, FlashError, Watcher, WrongBoard, diagnose
 
 OPEN = "Could not open /dev/ttyX, the port is busy or doesn't exist.\n"
 OUTPUTS = {
@@ -25,7 +25,7 @@ OUTPUTS = {
 
 
 def watch(text):
-    watcher = _Watcher([], None)
+    watcher = Watcher([], None)
     for line in text.split("\n"):
         watcher.line(line)
     return watcher
@@ -33,7 +33,7 @@ def watch(text):
 
 @pytest.mark.parametrize("word", OUTPUTS)
 def test_each_way_to_fail_is_told_apart(word):
-    error = _diagnose(2, watch(OUTPUTS[word]), Path("flash.log"), "/dev/ttyACM0")
+    error = diagnose(2, watch(OUTPUTS[word]), Path("flash.log"), "/dev/ttyACM0")
     assert error.cause == word and error.remedy and "flash.log" in error.evidence and "/dev/ttyACM0" in error.message
     assert isinstance(error, WrongBoard) == (word == "wrong_board")
 
@@ -44,11 +44,11 @@ def test_every_fault_has_a_text_here_or_in_the_integration_tests():
 
 def test_a_retry_that_helped_is_no_cause():
     text = "\n".join(["No serial data received.", *["."] * 20, "MD5 of file does not match data in flash!"])
-    assert _diagnose(2, watch(text), Path("x"), "p").cause == "verify_failed"
+    assert diagnose(2, watch(text), Path("x"), "p").cause == "verify_failed"
 
 
 def test_the_unknown_is_said_to_be_unknown():
-    error = _diagnose(7, watch("something new"), Path("x"), "p")
+    error = diagnose(7, watch("something new"), Path("x"), "p")
     assert (
         isinstance(error, FlashError)
         and error.cause == "unknown"
@@ -60,7 +60,7 @@ def test_the_unknown_is_said_to_be_unknown():
 def test_progress_and_identity():
     told = []
     files = [(0x0, 100), (0x10000, 300)]
-    watcher = _Watcher(files, lambda fraction, text: told.append((fraction, text)))
+    watcher = Watcher(files, lambda fraction, text: told.append((fraction, text)))
     for line in (
         "esptool v5.6.0",
         "Chip type:          ESP32-S3 (QFN56) (revision v0.2)",

@@ -1,0 +1,108 @@
+"""Frame pacing and the time each stage of a frame takes, from the device's per-frame records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.analysis.stats import Array, Estimate, batch_estimate
+from harness.metric import Direction, Metric
+from harness.recording import Recording
+
+
+def sent_intervals_us(recording: Recording) -> npt.NDArray[np.int64]:
+    """Device time between transmissions that follow each other without a lost record between them, int64[n].
+
+    A frame that the device rendered but did not send (``sent`` 0) lengthens the interval: that is what an eye sees.
+    """
+    seq, t_us = recording.frames["seq"], recording.frames["t_us"]
+    unbroken = np.concatenate(([True], np.diff(seq) == 1)) if seq.size else np.zeros(0, bool)
+    piece = np.cumsum(~unbroken)
+    sent = recording.frames["sent"]
+    t_us, piece = t_us[sent], piece[sent]
+    return np.asarray(np.diff(t_us)[np.diff(piece) == 0], dtype=np.int64)
+
+
+def lost_records(recording: Recording) -> int:
+    """Frame records that never arrived: holes in ``seq``."""
+    seq = recording.frames["seq"]
+    return int(np.maximum(np.diff(seq) - 1, 0).sum()) if seq.size > 1 else 0
+
+
+def fps(recording: Recording) -> float:
+    """Transmitted frames per second of device time; 0 with fewer than two frames."""
+    intervals = sent_intervals_us(recording)
+    return float(1e6 / intervals.mean()) if intervals.size else 0.0
+
+
+def busy_us(recording: Recording) -> npt.NDArray[np.int64]:
+    """Render, quantise and transmit time of each sent frame together, int64[n]."""
+    f = recording.frames
+    total = f["render_us"].astype(np.int64) + f["quantize_us"] + f["transmit_us"]
+    return np.asarray(total[f["sent"]], dtype=np.int64)
+
+
+def frame_metrics(recording: Recording) -> list[Metric]:
+    """Rate, pacing, stage times and free heap of one recording. Empty when it holds no frames."""
+    intervals = sent_intervals_us(recording)
+    if intervals.size < 16:
+        return []
+    f = recording.frames
+    rate = batch_estimate(intervals, lambda part: float(1e6 / part.mean()))
+    jitter = batch_estimate(np.abs(intervals - np.median(intervals)), _p95)
+    metrics = [
+        _metric(recording, "fps", rate, "1/s", "higher"),
+        _metric(recording, "frame_interval_us_p50", batch_estimate(intervals, _p50), "us", "none"),
+        _metric(recording, "frame_interval_us_p99", batch_estimate(intervals, _p99), "us", "lower"),
+        _metric(recording, "frame_jitter_us_p95", jitter, "us", "lower"),
+    ]
+    for stage in ("render_us", "quantize_us", "transmit_us"):
+        metrics.append(_metric(recording, f"{stage}_p50", batch_estimate(f[stage], _p50), "us", "lower"))
+    metrics.append(_metric(recording, "render_us_p95", batch_estimate(f["render_us"], _p95), "us", "lower"))
+    least = float(f["heap_free"].min())
+    metrics.append(_metric(recording, "heap_free_least", Estimate(least, least, least, 1), "B", "higher"))
+    lost = float(lost_records(recording))
+    metrics.append(_metric(recording, "records_lost", Estimate(lost, lost, lost, 1), "", "lower"))
+    return metrics
+
+
+def _metric(recording: Recording, name: str, estimate: Estimate, unit: str, direction: Direction) -> Metric:
+    return Metric(
+        name,
+        round(estimate.value, 4),
+        unit,
+        direction,
+        estimate.n,
+        "telemetry",
+        recording.meta.get("provenance", "simulated"),
+        ci95=(round(estimate.low, 4), round(estimate.high, 4)) if estimate.n > 1 else None,
+        pattern=recording.meta.get("pattern") or "",
+        detail=conditions(recording),
+    )
+
+
+def conditions(recording: Recording) -> dict[str, Any]:
+    """What must be equal, or at least known, when two values are compared: cost model, seed, stimulus, current cap."""
+    meta = recording.meta
+    wanted = {
+        "cost_model": meta.get("cost_model") or "",
+        "seed": meta.get("seed"),
+        "stimulus": (meta.get("stimulus") or {}).get("name"),
+        "seconds": meta.get("seconds"),
+        "led_current_limit_a": meta.get("led_current_limit_a"),
+    }
+    return {key: value for key, value in wanted.items() if value is not None}
+
+
+def _p50(values: Array) -> float:
+    return float(np.median(values))
+
+
+def _p95(values: Array) -> float:
+    return float(np.percentile(values, 95))
+
+
+def _p99(values: Array) -> float:
+    return float(np.percentile(values, 99))

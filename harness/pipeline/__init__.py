@@ -1,0 +1,1 @@
+"""What a person or a workflow does with rigs: plain functions, no workflow engine."""

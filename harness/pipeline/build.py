@@ -1,0 +1,119 @@
+"""Builds the firmware with PlatformIO and hands back the bundle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.errors import BadRequest, K1HilError
+from harness.rig.bundle import FirmwareBundle
+
+ENVIRONMENTS = ("sim", "esp32-s3-devkitc-1")
+BUILD_TIMEOUT_S = 1800.0
+_TAIL = 25
+
+
+class BuildFailed(K1HilError):
+    """The firmware does not build; carries the end of the compiler's output."""
+
+    blame = "dut"
+    exit_code = 1
+
+
+def project_root() -> Path:
+    """The checkout: the folder with ``firmware/`` at or above the working directory, else the one this file lies in.
+
+    Raises:
+        BadRequest: there is none.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        if (folder / "firmware" / "platformio.ini").is_file():
+            return folder
+    raise BadRequest("no firmware project found", expected="firmware/platformio.ini", remedy="run inside the checkout")
+
+
+def built(env: str = "sim", root: Path | None = None) -> Path:
+    """Where the build of an environment puts ``firmware.bin``."""
+    return (root or project_root()) / "firmware" / ".pio" / "build" / env / "firmware.bin"
+
+
+def build(
+    env: str = "sim",
+    jobs: int = 2,
+    *,
+    root: Path | None = None,
+    log: Path | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> FirmwareBundle:
+    """Runs ``pio run -e ENV`` in ``firmware/`` (a no-op when nothing changed).
+
+    PlatformIO gets the checkout's private core folder, so ``sim`` builds offline.
+
+    Args:
+        env: PlatformIO environment.
+        jobs: compiler processes.
+        root: checkout; default :func:`project_root`.
+        log: file for the whole output.
+        tell: gets each line of output.
+
+    Raises:
+        BadRequest: unknown environment or no PlatformIO.
+        BuildFailed: with the end of the output.
+    """
+    if env not in ENVIRONMENTS:
+        raise BadRequest(f"unknown build environment '{env}'", expected=", ".join(ENVIRONMENTS))
+    if not 1 <= jobs <= 256:
+        raise BadRequest("unusable number of jobs", expected="1 to 256", got=str(jobs))
+    root = root or project_root()
+    command = [sys.executable, "-m", "platformio", "run", "-e", env, "-j", str(jobs), "-d", str(root / "firmware")]
+    environ = dict(os.environ)
+    environ.setdefault("PLATFORMIO_CORE_DIR", str(root / ".pio-core"))
+    environ |= {"PLATFORMIO_DISABLE_UPGRADE_CHECK": "true", "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "No"}
+    lines = _run(command, environ, tell)
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return FirmwareBundle.load(built(env, root))
+
+
+def _run(command: list[str], environ: dict[str, str], tell: Callable[[str], None] | None) -> list[str]:
+    """Runs the build in its own process group, so that an interrupt ends the compilers too."""
+    child = subprocess.Popen(
+        command,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    lines: list[str] = []
+    assert child.stdout is not None
+    try:
+        for line in child.stdout:
+            lines.append(line.rstrip("\n"))
+            if tell is not None:
+                tell(lines[-1])
+        code = child.wait(BUILD_TIMEOUT_S)
+    except BaseException:
+        os.killpg(child.pid, signal.SIGTERM)
+        child.wait(10.0)
+        raise
+    if code != 0:
+        text = "\n".join(lines)
+        if "No module named platformio" in text:
+            raise BadRequest("PlatformIO is not installed", remedy="run ./setup")
+        raise BuildFailed(
+            "the firmware does not build",
+            got="\n    ".join(["", *lines[-_TAIL:]]),
+            evidence=" ".join(command),
+            remedy="the first error counts; k1hil build shows the whole output",
+        )
+    return lines

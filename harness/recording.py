@@ -1,0 +1,245 @@
+"""Everything captured during one stimulus, each stream with its own stamps, as one folder on disk.
+
+A recording holds what an observer of the device could know. Settings and truth of the virtual bench never enter it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from harness.errors import BadRequest, HarnessFault
+from harness.signals import Samples
+from harness.timebase import ClockFit
+
+SCHEMA = 1
+LEDS = 160
+# uint64 fields of the device fit into int64 (2^63 µs are 292 000 years); the parser refuses larger ones.
+FRAME_COLUMNS: dict[str, type[np.generic]] = {
+    "seq": np.int64, "t_us": np.int64, "render_us": np.int32, "quantize_us": np.int32, "transmit_us": np.int32,
+    "heap_free": np.int64, "audio_us": np.int64, "pattern": np.int16, "dropped": np.int64, "sent": np.bool_,
+    "host_ns": np.int64,
+}  # fmt: skip
+PIXEL_COLUMNS: dict[str, type[np.generic]] = {"seq": np.int64, "t_us": np.int64, "host_ns": np.int64, "rgb": np.uint8}
+WIRE_COLUMNS: dict[str, type[np.generic]] = {"host_ns": np.int64, "rgb": np.uint8}
+Columns = dict[str, npt.NDArray[Any]]
+
+_META = "recording.json"
+_ARRAYS = "streams.npz"
+_AUDIO = "audio.flac"
+_CONSOLE = "console.txt"
+_READ_ERRORS = (
+    OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, soundfile.SoundFileError,
+)  # fmt: skip
+MAX_META_BYTES = 64 << 20
+MAX_CONSOLE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class Audio:
+    """The sound as sent to the device.
+
+    Attributes:
+        samples: float32[n], mono, full scale 1.0.
+        rate_hz: sample rate.
+        start_ns: host time of the first sample.
+    """
+
+    samples: Samples
+    rate_hz: int
+    start_ns: int
+
+
+def no_frames() -> Columns:
+    """An empty frame stream."""
+    return {name: np.zeros(0, kind) for name, kind in FRAME_COLUMNS.items()}
+
+
+def no_pixels() -> Columns:
+    """An empty pixel stream."""
+    columns: Columns = {name: np.zeros(0, kind) for name, kind in PIXEL_COLUMNS.items() if name != "rgb"}
+    return columns | {"rgb": np.zeros((0, LEDS, 3), np.uint8)}
+
+
+@dataclass
+class Recording:
+    """One capture.
+
+    Attributes:
+        meta: ``schema``, ``provenance`` (simulated or hardware), ``rig``, ``seed`` (or None), ``firmware`` (identity),
+            ``pattern`` (id or None), ``stimulus`` ({name, truth}), ``seconds``, ``t0_ns`` (host time the capture
+            began), ``cost_model`` and more; plain JSON values.
+        frames: per-frame records of the device (telemetry), columns of :data:`FRAME_COLUMNS`, each [n]; ``t_us`` is
+            device
+            time, ``host_ns`` the arrival at the host.
+        pixels: what the device says it sent: ``seq``, ``t_us``, ``host_ns`` [n], ``rgb`` uint8[n, 160, 3].
+        wire: what was seen on both strip wires: ``host_ns`` int64[n] (start of transmission), ``rgb`` uint8[n, 2,
+            160, 3];
+            None when the rig has no tap.
+        audio: the sound as sent; None when nothing was played.
+        console: (host_ns, text) per line, without frame and pixel sentences.
+        events: beats and onsets the device reported: ``{"kind", "t_us", …}``, and marks of the harness.
+        clock_fits: device clocks on the host clock by name; ``device`` maps ``t_us``.
+    """
+
+    meta: dict[str, Any]
+    frames: Columns = field(default_factory=no_frames)
+    pixels: Columns = field(default_factory=no_pixels)
+    wire: Columns | None = None
+    audio: Audio | None = None
+    console: list[tuple[int, str]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    clock_fits: dict[str, ClockFit] = field(default_factory=dict)
+
+    @property
+    def n_frames(self) -> int:
+        """Frame records held."""
+        return int(self.frames["seq"].size)
+
+    def save(self, folder: Path) -> Path:
+        """Writes the recording as one folder, complete or not at all.
+
+        Raises:
+            BadRequest: ``folder`` exists and is not a recording.
+        """
+        folder = Path(folder)
+        if folder.exists() and not (folder / _META).is_file():
+            raise BadRequest(f"{folder} exists and is not a recording", remedy="choose another folder")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        try:
+            self._write_into(work)
+            os.chmod(work, 0o755)
+            if folder.exists():
+                shutil.rmtree(folder)
+            work.rename(folder)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        return folder
+
+    def _write_into(self, folder: Path) -> None:
+        arrays = {f"frames.{k}": v for k, v in self.frames.items()} | {f"pixels.{k}": v for k, v in self.pixels.items()}
+        if self.wire is not None:
+            arrays |= {f"wire.{k}": v for k, v in self.wire.items()}
+        np.savez_compressed(folder / _ARRAYS, allow_pickle=False, **arrays)
+        head: dict[str, Any] = {
+            "meta": {**self.meta, "schema": SCHEMA},
+            "events": self.events,
+            "clock_fits": {name: fit.to_json() for name, fit in self.clock_fits.items()},
+            "audio": None,
+        }
+        if self.audio is not None:
+            # 24 bit: 144 dB, below anything a microphone of the device could tell apart.
+            soundfile.write(folder / _AUDIO, self.audio.samples, self.audio.rate_hz, subtype="PCM_24")
+            head["audio"] = {"rate_hz": self.audio.rate_hz, "start_ns": self.audio.start_ns}
+        lines = "".join(f"{ns}\t{_one_line(text)}\n" for ns, text in self.console)
+        (folder / _CONSOLE).write_text(lines, encoding="utf-8")
+        (folder / _META).write_text(json.dumps(head, indent=1, allow_nan=False), encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Recording:
+        """Reads a recording back.
+
+        Raises:
+            BadRequest: not a recording, or of another schema.
+            HarnessFault: a recording whose parts do not fit together.
+        """
+        folder = Path(folder)
+        head = _read_head(folder)
+        streams: dict[str, Columns] = {"frames": {}, "pixels": {}, "wire": {}}
+        try:
+            with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
+                for name in arrays.files:
+                    stream, column = name.split(".", 1)
+                    streams[stream][column] = arrays[name]
+            audio = _read_audio(folder, head["audio"])
+            fits = {name: ClockFit(**values) for name, values in head["clock_fits"].items()}
+            console = _read_console(folder / _CONSOLE)
+        except _READ_ERRORS as error:
+            raise HarnessFault("a recording cannot be read back", got=repr(error), evidence=str(folder)) from error
+        recording = Recording(
+            head["meta"],
+            streams["frames"],
+            streams["pixels"],
+            streams["wire"] or None,
+            audio,
+            console,
+            head["events"],
+            fits,
+        )
+        _check_shapes(recording, folder)
+        return recording
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _unescape(text: str) -> str:
+    parts = text.split("\\\\")
+    return "\\".join(p.replace("\\n", "\n").replace("\\r", "\r") for p in parts)
+
+
+def _read_head(folder: Path) -> dict[str, Any]:
+    path = folder / _META
+    if not path.is_file():
+        raise BadRequest(f"{folder} is not a recording", expected=f"a folder with {_META}")
+    if path.stat().st_size > MAX_META_BYTES:
+        raise BadRequest(f"{path} is too large", expected=f"at most {MAX_META_BYTES} bytes")
+    try:
+        head = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadRequest(f"{path} is not JSON", got=str(error)) from error
+    if not isinstance(head, dict) or not isinstance(head.get("meta"), dict) or head["meta"].get("schema") != SCHEMA:
+        raise BadRequest(f"{path} is not a recording of schema {SCHEMA}")
+    missing = {"events", "clock_fits", "audio"} - head.keys()
+    if missing:
+        raise BadRequest(f"{path} lacks {', '.join(sorted(missing))}")
+    return head
+
+
+def _read_audio(folder: Path, head: dict[str, Any] | None) -> Audio | None:
+    if head is None:
+        return None
+    samples, rate = soundfile.read(folder / _AUDIO, dtype="float32")
+    if rate != head["rate_hz"] or samples.ndim != 1:
+        raise ValueError(f"audio of {rate} Hz and shape {samples.shape}, the head says {head['rate_hz']} Hz mono")
+    return Audio(samples, int(rate), int(head["start_ns"]))
+
+
+def _read_console(path: Path) -> list[tuple[int, str]]:
+    if path.stat().st_size > MAX_CONSOLE_BYTES:
+        raise ValueError(f"console text exceeds {MAX_CONSOLE_BYTES} bytes")
+    lines = []
+    for row in path.read_text(encoding="utf-8").split("\n")[:-1]:
+        stamp, _, text = row.partition("\t")
+        lines.append((int(stamp), _unescape(text)))
+    return lines
+
+
+def _check_shapes(recording: Recording, folder: Path) -> None:
+    streams = [("frames", recording.frames, FRAME_COLUMNS), ("pixels", recording.pixels, PIXEL_COLUMNS)]
+    if recording.wire is not None:
+        streams.append(("wire", recording.wire, WIRE_COLUMNS))
+    tails = {"pixels": (LEDS, 3), "wire": (2, LEDS, 3)}
+    for name, columns, wanted in streams:
+        missing = wanted.keys() - columns.keys()
+        lengths = {column.shape[0] if column.ndim else -1 for column in columns.values()}
+        wrong = name in tails and not missing and columns["rgb"].shape[1:] != tails[name]
+        if missing or len(lengths) != 1 or wrong:
+            shapes = {k: v.shape for k, v in columns.items()}
+            raise HarnessFault(
+                f"stream {name} of a recording does not fit together", got=str(shapes), evidence=str(folder)
+            )

@@ -1,0 +1,58 @@
+"""Draws one recording: its film, its frame intervals, its sound, a few facts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.analysis.frames import fps, lost_records, sent_intervals_us
+from harness.analysis.pixels import light, shown
+from harness.recording import Recording
+from harness.report.charts import envelope, histogram
+from harness.report.film import film_base64
+from harness.report.model import Card
+
+FILM_S = 6.0
+
+
+def card(recording: Recording, name: str, title: str = "") -> Card:
+    """The card of a recording: the last :data:`FILM_S` seconds of it, when tempo and levels have settled."""
+    times, rgb = shown(recording)
+    frames = len(rgb)
+    if frames:
+        late = times >= times[-1] - int(FILM_S * 1e9)
+        times, rgb = times[late], rgb[late]
+    seconds = float(times[-1] - times[0]) / 1e9 if len(times) > 1 else 0.0
+    stimulus = recording.meta.get("stimulus") or {}
+    onsets = (stimulus.get("truth") or {}).get("onsets_s") or []
+    start_ns = int(times[0]) if len(times) else int(recording.meta.get("t0_ns", 0))
+    pattern = str(recording.meta.get("pattern") or "")
+    return Card(
+        name,
+        pattern,
+        title or pattern or name,
+        str(stimulus.get("name") or "nothing played"),
+        film_base64(times, rgb),
+        seconds,
+        frames,
+        histogram(sent_intervals_us(recording)),
+        envelope(recording.audio, start_ns, seconds, [float(x) for x in onsets]),
+        _facts(recording),
+    )
+
+
+def _facts(recording: Recording) -> list[tuple[str, str]]:
+    _, rgb = shown(recording)
+    facts = [("source", "strip wires" if recording.wire is not None else "telemetry")]
+    if recording.n_frames:
+        f = recording.frames
+        facts += [
+            ("frames per second", f"{fps(recording):.1f}"),
+            ("render, median", f"{np.median(f['render_us']):.0f} µs"),
+            ("free heap, least", f"{int(f['heap_free'].min()) / 1024:.0f} KiB"),
+        ]
+    if len(rgb):
+        facts.append(("light, mean", f"{float(light(rgb).mean()):.1%}"))
+    lost = lost_records(recording)
+    if lost:
+        facts.append(("records lost", str(lost)))
+    return facts

@@ -1,0 +1,70 @@
+"""The page of a run: one file that needs nothing else, neither network nor scripts."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from harness.report.model import RunReport, TestResult
+
+WORD_TONE = {"improved": "good", "unchanged": "good", "regressed": "bad", "inconclusive": "warn"}
+OUTCOME_TONE = {"passed": "good", "failed": "bad", "error": "bad", "skipped": "soft"}
+MAX_BYTES = 5 << 20
+
+
+def render(report: RunReport, descriptions: dict[str, str] | None = None) -> str:
+    """The page as text.
+
+    Args:
+        report: of the run.
+        descriptions: what each pattern is, from the firmware's manifest.
+    """
+    environment = Environment(
+        loader=PackageLoader("harness", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    by_pattern: dict[str, list[TestResult]] = defaultdict(list)
+    for test in report.tests:
+        by_pattern[test.pattern].append(test)
+    firmware = {"project": "", "version": "", "git": "", "sha256": "", "mac": "", **report.firmware}
+    report.firmware = firmware
+    return environment.get_template("page.html.j2").render(
+        run=report,
+        tone={0: "good", 11: "warn"}.get(report.exit_code, "bad"),
+        words=sorted(Counter(v["word"] for v in report.verdicts).items()),
+        word_tone=WORD_TONE,
+        outcome_tone=OUTCOME_TONE,
+        failures=[t for t in report.tests if t.outcome in ("failed", "error")],
+        by_pattern=by_pattern,
+        descriptions=descriptions or {},
+        rows=_rows(report),
+    )
+
+
+def _rows(report: RunReport) -> list[dict[str, str]]:
+    verdicts = {v["key"]: v for v in report.verdicts}
+    return [_row(m, verdicts) for m in report.metrics]
+
+
+def _row(metric: dict[str, Any], verdicts: dict[str, dict[str, Any]]) -> dict[str, str]:
+    key = f"{metric['pattern']}/{metric['name']}" if metric["pattern"] else metric["name"]
+    verdict = verdicts.get(key, {})
+    interval = metric["ci95"]
+    change = verdict.get("change")
+    return {
+        "pattern": metric["pattern"],
+        "name": metric["name"],
+        "value": _number(metric["value"]),
+        "unit": metric["unit"],
+        "interval": f"{_number(interval[0])} … {_number(interval[1])}" if interval else "",
+        "n": str(metric["n"]),
+        "baseline": "" if verdict.get("baseline") is None else _number(verdict["baseline"]),
+        "change": "" if change is None else f"{change:+.1%}",
+        "verdict": verdict.get("word", ""),
+        "source": metric["source"],
+    }
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -1,0 +1,252 @@
+"""A rig's TOML file, schema-checked. Every mistake gives one error that names file, key and remedy."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from harness.bench.config import BoardConfig
+from harness.errors import BadRequest
+
+MAX_TOML_BYTES = 64 << 10
+NAME_PATTERN = r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,40}"
+Mac = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$", to_lower=True)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DutConfig(_Table):
+    """The device under test."""
+
+    mac: Mac | None = Field(default=None, description="chip MAC; flashing refuses any other chip")
+    patterns: tuple[str, ...] = Field(default=(), description="pattern ids, for firmware without a manifest")
+    boot_timeout_s: float = Field(default=15.0, gt=0, le=300, description="reset to the device's ID sentence")
+
+
+class PortConfig(_Table):
+    """A serial port: by path or URL, by USB serial number, or by MAC. Exactly one of them."""
+
+    port: str = Field(default="", max_length=256)
+    serial_number: str = Field(default="", max_length=64)
+    mac: Mac | None = None
+    baud: int = Field(default=115_200, ge=300, le=4_000_000)
+
+    @field_validator("port")
+    @classmethod
+    def _plausible(cls, value: str) -> str:
+        scheme, colon, rest = value.partition("://")
+        if colon and scheme not in ("rfc2217", "socket"):
+            raise ValueError(
+                f"unknown port URL scheme '{scheme}'; use a path, rfc2217://HOST:PORT or socket://HOST:PORT"
+            )
+        if colon:
+            number = re.fullmatch(r"(?:\[[0-9a-fA-F:]+\]|[\w.-]+):(\d{1,5})", rest)
+            if not number or not 0 < int(number.group(1)) < 65536:
+                raise ValueError("a port URL ends in HOST:PORT with a port of 1 to 65535")
+        return value
+
+    @model_validator(mode="after")
+    def _one_name(self) -> PortConfig:
+        if sum(map(bool, (self.port, self.serial_number, self.mac))) > 1:
+            raise ValueError("give one of port, serial_number and mac, not several")
+        return self
+
+    @property
+    def named(self) -> bool:
+        """Whether the table names a port at all."""
+        return bool(self.port or self.serial_number or self.mac)
+
+
+class FlashConfig(PortConfig):
+    """The port for flashing; the console's port when it names none."""
+
+    baud: int = Field(default=921_600, ge=9_600, le=4_000_000)
+    timeout_s: float = Field(default=120.0, gt=1, le=1800)
+
+
+class ApiConfig(_Table):
+    """Where the device's HTTP API is; empty: the address the device reports."""
+
+    base_url: str = Field(default="", max_length=256, pattern=r"^(https?://[^\s]+)?$")
+    timeout_s: float = Field(default=5.0, gt=0, le=120)
+
+
+class AudioConfig(_Table):
+    """Sound to the microphone. ``device`` is a substring of the output's name; empty: the rig has no speaker."""
+
+    device: str = Field(default="", max_length=128)
+    volume: float = Field(default=0.5, gt=0, le=1)
+
+
+class RigConfig(_Table):
+    """One rig. See ``rigs/bench1.toml`` for every field with its meaning."""
+
+    kind: Literal["virtual", "physical"]
+    provenance: Literal["simulated", "hardware"] | None = Field(
+        default=None, description="physical rigs: simulated when the ports lead to a served virtual board"
+    )
+    description: str = Field(default="", max_length=200)
+    led_current_limit_a: float | None = Field(default=None, ge=0, le=60, description="0: no limit")
+    allow_flashing: bool | None = Field(default=None, description="stroboscopic patterns may be shown")
+    dut: DutConfig = DutConfig()
+    console: PortConfig = PortConfig()
+    flash: FlashConfig = FlashConfig()
+    api: ApiConfig = ApiConfig()
+    audio: AudioConfig = AudioConfig()
+    bench: BoardConfig | None = None
+
+    @model_validator(mode="after")
+    def _fits_kind(self) -> RigConfig:
+        if self.kind == "physical":
+            if self.bench is not None:
+                raise ValueError("bench: a physical rig has no [bench] table; it belongs to virtual rigs")
+            if not self.console.named:
+                raise ValueError("console: a physical rig needs port, serial_number or mac in [console]")
+        elif self.console.named or self.flash.named or self.api.base_url or self.audio.device:
+            raise ValueError("kind: a virtual rig has no ports, address or speaker of its own; remove them")
+        elif self.provenance == "hardware":
+            raise ValueError("provenance: what a virtual rig measures is simulated")
+        return self
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the device is a virtual board."""
+        return self.kind == "virtual" if self.provenance is None else self.provenance == "simulated"
+
+    @property
+    def current_limit_a(self) -> float:
+        """LED current limit in A; 0 means none. Physical rigs are limited to 1 A unless they say otherwise."""
+        if self.led_current_limit_a is not None:
+            return self.led_current_limit_a
+        return 0.0 if self.kind == "virtual" else 1.0
+
+    @property
+    def flashing_allowed(self) -> bool:
+        """Whether stroboscopic patterns may be shown (people may be watching a physical rig)."""
+        return self.kind == "virtual" if self.allow_flashing is None else self.allow_flashing
+
+
+def default_rig_dir() -> Path:
+    """``rigs/`` in the working directory or above it, else beside the package."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "rigs").is_dir() and (folder / "harness").is_dir():
+            return folder / "rigs"
+    return Path(__file__).resolve().parents[2] / "rigs"
+
+
+def rig_path(name: str, rig_dir: Path | None = None) -> Path:
+    """The rig's file.
+
+    Raises:
+        BadRequest: a name that is none, or a rig that is not there.
+    """
+    folder = rig_dir or default_rig_dir()
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise BadRequest(f"'{name}' is not a rig name", expected="letters, digits, - and _", remedy="k1hil rig list")
+    path = folder / f"{name}.toml"
+    if not path.is_file():
+        known = rig_names(folder)
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else "k1hil rig new writes one"
+        raise BadRequest(
+            f"there is no rig '{name}'", expected=", ".join(known) or "no rig at all", evidence=str(path), remedy=hint
+        )
+    return path
+
+
+def rig_names(rig_dir: Path | None = None) -> list[str]:
+    """Names of all rigs."""
+    folder = rig_dir or default_rig_dir()
+    return sorted(p.stem for p in folder.glob("*.toml") if re.fullmatch(NAME_PATTERN, p.stem))
+
+
+def load_config(name: str, rig_dir: Path | None = None) -> RigConfig:
+    """Reads and checks ``NAME.toml``.
+
+    Raises:
+        BadRequest: names file, key and remedy of the first mistake.
+    """
+    path = rig_path(name, rig_dir)
+    if path.stat().st_size > MAX_TOML_BYTES:
+        raise BadRequest(f"{path} is too large for a rig file", expected=f"at most {MAX_TOML_BYTES} bytes")
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{path} cannot be read", got=str(error)) from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, source: str) -> RigConfig:
+    """Checks the text of a rig file; ``source`` names it in errors.
+
+    Raises:
+        BadRequest: see :func:`load_config`.
+    """
+    if len(text) > MAX_TOML_BYTES:
+        raise BadRequest(f"{source} is too large for a rig file", expected=f"at most {MAX_TOML_BYTES} characters")
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadRequest(f"{source} is not TOML", got=str(error), remedy="compare with rigs/bench1.toml") from error
+    try:
+        return RigConfig.model_validate(table)
+    except ValidationError as error:
+        raise _explain(error, source) from error
+
+
+def _explain(error: ValidationError, source: str) -> BadRequest:
+    """The first mistake in words, with the nearest known key for a misspelt one."""
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    text = str(first["msg"]).removeprefix("Value error, ")
+    remedy = "see rigs/bench1.toml for every field"
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(where[:-1])
+        close = difflib.get_close_matches(where[-1], known, 1)
+        text = "unknown key"
+        remedy = f"did you mean '{close[0]}'?" if close else f"known keys here: {', '.join(known)}"
+    elif not where and ": " in text:
+        key, _, text = text.partition(": ")
+        where = [key]
+    elif first["type"] == "missing":
+        remedy = f"add {where[-1]} = …; {remedy}"
+    value = "" if first["type"] == "missing" or not where else repr(first.get("input"))[:80]
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return BadRequest(f"{source}: {'.'.join(where)}: {text}{more}", got=value, evidence=source, remedy=remedy)
+
+
+def _keys_at(path: list[str]) -> list[str]:
+    model: Any = RigConfig
+    for part in path:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        if field is None:
+            return []
+        kind = field.annotation
+        model = next((t for t in getattr(kind, "__args__", (kind,)) if hasattr(t, "model_fields")), kind)
+    return sorted(model.model_fields) if hasattr(model, "model_fields") else []
+
+
+def chosen_rig(name: str | None) -> str:
+    """The rig to use: the given name, else ``K1HIL_RIG``, else ``sim``."""
+    return name or os.environ.get("K1HIL_RIG") or "sim"
+
+
+def chosen_rig_dir(folder: Path | None) -> Path:
+    """The folder of rig files: the given one, else ``K1HIL_RIG_DIR``, else ``rigs/``.
+
+    Raises:
+        BadRequest: it is not a folder.
+    """
+    chosen = folder or (Path(os.environ["K1HIL_RIG_DIR"]) if os.environ.get("K1HIL_RIG_DIR") else default_rig_dir())
+    if not chosen.is_dir():
+        raise BadRequest(f"rig folder {chosen} is not there", remedy="--rig-dir FOLDER, or k1hil rig new")
+    return chosen

@@ -1,0 +1,90 @@
+"""Wires real ports, the real network and the wall clock to the instruments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from harness.instruments.api import DeviceApi
+from harness.instruments.audio_in import AudioIn
+from harness.instruments.clock import HostClock, WallClock, never
+from harness.instruments.ports import OwnedPort, StampedPort, open_serial, resolve_port
+from harness.instruments.strip_tap import StripTap
+from harness.rig.config import PortConfig, RigConfig
+
+
+def locate(port: PortConfig) -> str:
+    """Path or URL of a port as it is now.
+
+    Raises:
+        RigFault: it is not plugged in.
+    """
+    return resolve_port(port.port, port.serial_number, port.mac or "")
+
+
+class PhysicalMount:
+    """A real board (or a served virtual one) on real ports.
+
+    Raises:
+        RigFault: the console port cannot be opened.
+    """
+
+    def __init__(self, config: RigConfig) -> None:
+        self._config = config
+        clock = WallClock()
+        self.clock: HostClock = clock
+        self._owner = OwnedPort(lambda: locate(config.console), config.console.baud, clock.now_ns, clock.notify)
+        self.port: StampedPort = self._owner
+        self.audio: AudioIn | None = None
+        self.tap: StripTap | None = None
+        self.board: Any = None
+        self.expected_mac = config.dut.mac or config.console.mac or config.flash.mac or ""
+
+    def cost_model(self) -> str:
+        """Render times of real silicon are measured, not modelled."""
+        return ""
+
+    def api(self, ip: str) -> DeviceApi:
+        """A client for the address of the rig file, else the one the device reports."""
+        base_url = self._config.api.base_url or f"http://{ip}"
+        return DeviceApi(httpx.Client(base_url=base_url, timeout=self._config.api.timeout_s), self.clock)
+
+    @property
+    def _own_flash_port(self) -> bool:
+        return self._config.flash.named and locate(self._config.flash) != locate(self._config.console)
+
+    @contextmanager
+    def flash_port(self) -> Iterator[str]:
+        """The flash port; when that is the console's too, its owner lets go meanwhile."""
+        url = locate(self._config.flash if self._config.flash.named else self._config.console)
+        shared = not self._own_flash_port
+        if shared:
+            self._owner.pause()
+        try:
+            yield url
+        finally:
+            if shared:
+                self._owner.resume()
+
+    def set_reset_lines(self, *, dtr: bool, rts: bool) -> None:
+        """EN and GPIO0 hang on the flash port when the board has one of its own."""
+        if not self._own_flash_port:
+            self.port.set_lines(dtr=dtr, rts=rts)
+            return
+        port = open_serial(locate(self._config.flash), self._config.flash.baud)
+        try:
+            port.dtr = dtr
+            port.rts = rts
+            if rts:
+                # Closing releases the lines, so the pulse has to be given within this one opening.
+                self.clock.wait(never, 0.1)
+                port.rts = False
+        finally:
+            port.close()
+
+    def close(self) -> None:
+        """Gives the port back."""
+        self.port.close()

@@ -1,0 +1,202 @@
+"""The one capture call: play a stimulus, bring home everything the rig can see, each stream with its clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.errors import BadRequest, DutFailure, HarnessFault, K1HilError, RigFault
+from harness.instruments.strip_tap import StripTap
+from harness.instruments.telemetry import Mark
+from harness.recording import SCHEMA, Audio, Columns, Recording
+from harness.signals import Stimulus
+from harness.timebase import SyncPair, fit_min_rtt
+
+if TYPE_CHECKING:
+    from harness.rig.rig import Rig
+
+STREAMS = ("frames", "pixels", "wire")
+# The console is read at least this often, so that no buffer on the way fills.
+_SLICE_S = 0.5
+# What the device sent before the end may still be on its way.
+_DRAIN_S = 0.05
+MAX_SECONDS = 24 * 3600.0
+
+
+@dataclass(frozen=True)
+class _Span:
+    """Where a capture began: host time, and the telemetry streams' positions."""
+
+    t0_ns: int
+    mark: Mark
+
+
+def record(
+    rig: Rig, stimulus: Stimulus | None, seconds: float, streams: tuple[str, ...], pattern: str | None, settle_s: float
+) -> Recording:
+    """See :meth:`harness.rig.rig.Rig.record`."""
+    _check(rig, stimulus, seconds, streams)
+    telemetry = rig.telemetry
+    if pattern is not None:
+        telemetry.select(pattern)
+    telemetry.on()
+    if "pixels" in streams:
+        telemetry.pixels(True)
+    pairs = telemetry.sync_pairs(rig.profile.sync_n)
+    rig.clock.sleep_until(rig.clock.now_ns() + round(settle_s * 1e9))
+    damaged = rig.console.damaged
+    wire = _Wire(rig.tap, "wire" in streams)
+    span = _start(rig, stimulus)
+    end_ns = span.t0_ns + round(seconds * 1e9)
+    _let_pass(rig, wire, end_ns)
+    if rig.follow_boots():
+        raise DutFailure(
+            "the device restarted during a recording",
+            got=f"reset reason {rig.identity.reset_reason};{rig.console.tail(lines=20)}",
+            evidence=str(rig.console.log_path),
+            remedy="the panic text stands in the log",
+        )
+    if "pixels" in streams:
+        telemetry.pixels(False)
+    pairs += telemetry.sync_pairs(rig.profile.sync_n)
+    telemetry.off()
+    recording = _collect(rig, stimulus, seconds, pattern, span, end_ns, pairs)
+    recording.wire = wire.frames(span.t0_ns, end_ns)
+    recording.meta["damaged_lines"] = rig.console.damaged - damaged
+    if "frames" in streams and recording.n_frames == 0:
+        raise _no_frames(rig, recording.meta["damaged_lines"])
+    telemetry.forget()
+    return recording
+
+
+def _check(rig: Rig, stimulus: Stimulus | None, seconds: float, streams: tuple[str, ...]) -> None:
+    unknown = set(streams) - set(STREAMS)
+    if unknown:
+        raise BadRequest(f"unknown stream {', '.join(sorted(unknown))}", expected=", ".join(STREAMS))
+    if not 0 < seconds <= MAX_SECONDS:
+        raise BadRequest(
+            "a recording's length is out of range", expected=f"0 to {MAX_SECONDS:g} s", got=f"{seconds:g} s"
+        )
+    if stimulus is not None and rig.audio is None:
+        raise RigFault(
+            f"rig '{rig.name}' has no speaker",
+            expected=f"an audio output for stimulus {stimulus.name}",
+            remedy="name one in [audio] of the rig file (k1hil rig new lists them), or leave out tests marked audio",
+        )
+
+
+def _start(rig: Rig, stimulus: Stimulus | None) -> _Span:
+    if stimulus is None:
+        return _Span(rig.clock.now_ns(), rig.telemetry.mark())
+    assert rig.audio is not None
+    mark = rig.telemetry.mark()
+    return _Span(rig.audio.play(stimulus), mark)
+
+
+class _Wire:
+    """Collects what the tap sees, piece by piece, so that its own memory never overflows."""
+
+    def __init__(self, tap: StripTap | None, wanted: bool) -> None:
+        self._tap = tap
+        self._wanted = wanted
+        self._parts: list[Columns] = []
+        self._lost = 0
+        if tap is not None:
+            tap.take()
+            self._lost = tap.lost
+
+    def take(self) -> None:
+        if self._tap is not None:
+            part = self._tap.take()
+            if self._wanted:
+                self._parts.append(part)
+
+    def frames(self, first_ns: int, last_ns: int) -> Columns | None:
+        """Frames that began in the span; None without a tap or a wish.
+
+        Raises:
+            HarnessFault: the tap lost frames: what is left would look like a frozen strip.
+        """
+        if self._tap is None or not self._wanted:
+            return None
+        self.take()
+        if self._tap.lost != self._lost:
+            raise HarnessFault("the tap on the strips lost frames", got=f"{self._tap.lost - self._lost} frames")
+        joined = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
+        return _between(joined, "host_ns", first_ns, last_ns)
+
+
+def _let_pass(rig: Rig, wire: _Wire, until_ns: int) -> None:
+    clock = rig.clock
+    while clock.now_ns() < until_ns:
+        clock.sleep_until(min(until_ns, clock.now_ns() + round(_SLICE_S * 1e9)))
+        rig.console.pump()
+        wire.take()
+    clock.sleep_until(clock.now_ns() + round(_DRAIN_S * 1e9))
+    rig.console.pump()
+
+
+def _collect(
+    rig: Rig,
+    stimulus: Stimulus | None,
+    seconds: float,
+    pattern: str | None,
+    span: _Span,
+    end_ns: int,
+    pairs: list[SyncPair],
+) -> Recording:
+    fit = fit_min_rtt(pairs)
+    first_us, last_us = fit.to_device_us(span.t0_ns), fit.to_device_us(end_ns)
+    frames = _between(rig.telemetry.frames(span.mark), "t_us", first_us, last_us)
+    pixels = rig.telemetry.pixel_rows(span.mark)
+    audio = Audio(stimulus.samples, stimulus.rate_hz, span.t0_ns) if stimulus is not None else None
+    console = [(line.host_ns, line.text) for line in rig.console.lines_since(span.mark.lines)]
+    return Recording(
+        _meta(rig, stimulus, seconds, pattern, span.t0_ns, frames),
+        frames,
+        _between(pixels, "t_us", first_us, last_us),
+        None,
+        audio,
+        console,
+        rig.telemetry.events(span.mark),
+        {"device": fit},
+    )
+
+
+def _no_frames(rig: Rig, damaged: int) -> K1HilError:
+    """The device answers commands, but no frame record came: a dead render task, or a link that damages them."""
+    kind: type[K1HilError] = RigFault if damaged else DutFailure
+    return kind(
+        "a recording without a single frame record although the device answers",
+        expected="FRM sentences",
+        got=f"{damaged} damaged lines;{rig.console.tail(lines=4)}",
+        evidence=str(rig.console.log_path),
+        remedy="check cable and console rate" if damaged else "the render task stands still: read the log",
+    )
+
+
+def _between(columns: Columns, stamp: str, first: float, last: float) -> Columns:
+    keep = (columns[stamp] >= first) & (columns[stamp] < last)
+    return {name: np.ascontiguousarray(column[keep]) for name, column in columns.items()}
+
+
+def _meta(
+    rig: Rig, stimulus: Stimulus | None, seconds: float, pattern: str | None, t0_ns: int, frames: Columns
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "provenance": rig.provenance,
+        "rig": rig.name,
+        "seed": rig.seed,
+        "firmware": rig.identity.to_json(),
+        "pattern": pattern,
+        "stimulus": {"name": stimulus.name, "truth": stimulus.truth} if stimulus is not None else None,
+        "seconds": seconds,
+        "t0_ns": t0_ns,
+        "cost_model": rig.cost_model,
+        "profile": rig.profile.name,
+        "led_current_limit_a": rig.config.current_limit_a,
+        "lost_sentences": int(frames["dropped"][-1] - frames["dropped"][0]) if frames["seq"].size else 0,
+    }

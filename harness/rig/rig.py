@@ -1,0 +1,365 @@
+"""The rig: one device, its instruments, and what can be done with them, the same on a virtual and a physical bench."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from harness.errors import BadRequest, DutFailure, K1HilError, RigFault
+from harness.instruments.api import DeviceApi
+from harness.instruments.clock import never
+from harness.instruments.console import Console
+from harness.instruments.flasher import Flasher, FlashReport, Progress
+from harness.instruments.telemetry import CommandRefused, Telemetry
+from harness.recording import Recording
+from harness.rig.bundle import FirmwareBundle
+from harness.rig.config import RigConfig
+from harness.rig.lease import Lease
+from harness.rig.mount import Mount
+from harness.rig.profile import PROFILES, Profile
+from harness.signals import Stimulus
+from harness.wire.telemetry import Identity
+
+ResetKind = Literal["hard", "soft"]
+PROBE_TIMEOUT_S = 1.5
+EN_LOW_S = 0.1
+NETWORK_TIMEOUT_S = 30.0
+# Without a boot sentence for so long (its port re-enumerated meanwhile), the device is asked who it is.
+ASK_AGAIN_S = 2.0
+
+
+class Rig:
+    """One device under test with its instruments. Made by :func:`harness.rig.open_rig`; a context manager.
+
+    Attributes:
+        name, config, profile: which rig, its file, and how long it records.
+        provenance: ``simulated`` or ``hardware``.
+        seed: of the virtual board's randomness; None on real silicon.
+        clock, console, telemetry, audio, tap: instruments; audio and tap are None when the rig has none.
+        board: the virtual board, None on physical rigs. Tests of a device never touch it.
+        folder: where logs of this run go.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        config: RigConfig,
+        mount: Mount,
+        lease: Lease,
+        folder: Path,
+        *,
+        profile: Profile | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.profile = profile or PROFILES["quick"]
+        self.provenance: Literal["simulated", "hardware"] = "simulated" if config.simulated else "hardware"
+        self.seed = seed
+        self.folder = folder
+        self.lease = lease
+        self._mount = mount
+        self.clock = mount.clock
+        self.console = Console(mount.port, mount.clock, folder / "console.log")
+        self.telemetry = Telemetry(self.console)
+        self.audio = mount.audio
+        self.tap = mount.tap
+        self.board = mount.board
+        self._identity: Identity | None = None
+        self._api: DeviceApi | None = None
+        self._bundle: FirmwareBundle | None = None
+        self._closed = False
+
+    # ---- what this rig is --------------------------------------------------------------------------
+
+    @property
+    def capabilities(self) -> set[str]:
+        """Of console, telemetry, reset, flash, api, audio, wire, flashing_light, capped, sim."""
+        have = {"console", "telemetry", "reset", "flash", "api"}
+        have |= {"audio"} if self.audio is not None else set()
+        have |= {"wire"} if self.tap is not None else set()
+        have |= {"flashing_light"} if self.config.flashing_allowed else set()
+        have |= {"capped"} if self.config.current_limit_a > 0 else set()
+        have |= {"sim"} if self.provenance == "simulated" else set()
+        return have
+
+    @property
+    def cost_model(self) -> str:
+        """Id of the model behind render times; "" on real silicon."""
+        return self._mount.cost_model()
+
+    @property
+    def bundle(self) -> FirmwareBundle | None:
+        """The firmware flashed through this object, if any."""
+        return self._bundle
+
+    @property
+    def identity(self) -> Identity:
+        """Who the device says it is; asked for when not known yet.
+
+        Raises:
+            DutFailure: it does not answer.
+        """
+        if self._identity is None:
+            identity = self.telemetry.identity()
+            self._booted(identity)
+            return identity
+        self.follow_boots()
+        return self._identity
+
+    def follow_boots(self) -> bool:
+        """Notes a boot nobody asked for (a panic, a supply dip) and limits the LED current anew; True after one."""
+        self.console.pump()
+        if self._identity is None or self.telemetry.n_identities == 0:
+            return False
+        newest = self.telemetry.identities()[-1][1]
+        if newest.boot_id == self._identity.boot_id:
+            return False
+        self._api = None
+        self._booted(newest)
+        return True
+
+    def probe(self, timeout_s: float = PROBE_TIMEOUT_S) -> Identity | None:
+        """Asks the device who it is; None when nothing answers (blank flash, foreign firmware)."""
+        try:
+            identity = self.telemetry.identity(timeout_s)
+        except DutFailure:
+            return None
+        self._booted(identity)
+        return identity
+
+    @property
+    def api(self) -> DeviceApi:
+        """The device's HTTP API; waits for the network after a boot.
+
+        Raises:
+            RigFault: no address in time.
+        """
+        if self._api is None:
+            self._api = self._mount.api(self.wait_network().ip)
+        return self._api
+
+    def wait_network(self, timeout_s: float = NETWORK_TIMEOUT_S) -> Identity:
+        """Waits until the device reports an address.
+
+        Raises:
+            RigFault: none in time (access point, credentials).
+        """
+        if self.identity.ip != "0.0.0.0":
+            return self.identity
+        at = self.telemetry.n_identities - 1
+
+        def up() -> bool:
+            self.console.pump()
+            return any(i.ip != "0.0.0.0" for _, i in self.telemetry.identities()[max(at, 0) :])
+
+        if not self.clock.wait(up, timeout_s, stop="console"):
+            raise RigFault(
+                f"rig '{self.name}': the device got no network address",
+                expected=f"an ID sentence with an address within {timeout_s:g} s",
+                got=self.console.tail(lines=4),
+                evidence=str(self.console.log_path),
+                remedy="send the credentials once: wifi SSID PASS on the console (k1hil console)",
+            )
+        self._identity = self.telemetry.identities()[-1][1]
+        return self._identity
+
+    # ---- what it does ------------------------------------------------------------------------------
+
+    def flash(
+        self,
+        bundle: FirmwareBundle,
+        *,
+        force: bool = False,
+        erase_nvs: bool = False,
+        progress: Progress | None = None,
+    ) -> FlashReport:
+        """Brings a firmware onto the device, boots it and proves that it runs.
+
+        Skipped when the device already runs this image and neither ``force`` nor ``erase_nvs`` is given. Settings
+        (NVS) stay unless ``erase_nvs``.
+
+        Raises:
+            BadRequest: an image for the virtual board on a physical rig, or the reverse.
+            RigFault: port, cable or loader trouble; the wrong board.
+            DutFailure: the device does not boot, or boots something else.
+        """
+        self.lease.validate()
+        self._refuse_foreign(bundle)
+        running = None if force else self.probe()
+        if running is not None and running.sha256 == bundle.sha256 and not erase_nvs:
+            self._bundle = bundle
+            return FlashReport(skipped=True, mac=running.mac)
+        flasher = Flasher(self.folder / "flash.log", baud=self.config.flash.baud, timeout_s=self.config.flash.timeout_s)
+        self._identity = None
+        with self._mount.flash_port() as url:
+            report = flasher.flash(
+                url, bundle.flash_files(), expected_mac=self._mount.expected_mac, erase_nvs=erase_nvs, progress=progress
+            )
+        identity = self.reset("hard")
+        self._prove(bundle, report, identity)
+        self._bundle = bundle
+        return report
+
+    def _refuse_foreign(self, bundle: FirmwareBundle) -> None:
+        if bundle.is_sim and self.provenance == "hardware":
+            raise BadRequest(
+                f"{bundle.path} is built for the virtual board",
+                expected=f"an image for the chip, for rig '{self.name}'",
+                got=f"project {bundle.project}",
+                remedy="build it for the device: k1hil build --env esp32-s3-devkitc-1",
+            )
+
+    def _prove(self, bundle: FirmwareBundle, report: FlashReport, identity: Identity) -> None:
+        if identity.sha256 != bundle.sha256:
+            raise DutFailure(
+                "the device runs another image than the one just flashed",
+                expected=bundle.sha256,
+                got=f"{identity.sha256} ({identity.project} {identity.version}, slot {identity.slot})",
+                evidence=str(report.log_path or ""),
+                remedy="read the boot text in console.log; was the image refused by the boot loader?",
+            )
+        if report.mac and identity.mac != report.mac:
+            raise RigFault(
+                "the console belongs to another board than the flash port",
+                expected=report.mac,
+                got=identity.mac,
+                remedy="give [console] and [flash] of the rig file the ports of one board",
+            )
+
+    def reset(self, kind: ResetKind = "hard", timeout_s: float | None = None) -> Identity:
+        """Resets the device and waits until it has booted; returns what it says of itself.
+
+        Args:
+            kind: ``hard`` pulls EN, ``soft`` sends ``reboot``.
+            timeout_s: for the boot; default from the rig file.
+
+        Raises:
+            DutFailure: no ID sentence in time (panic, refused image, hung).
+        """
+        self.lease.validate()
+        before = self._identity.boot_id if self._identity else ""
+        self.console.pump()
+        seen, at = self.telemetry.n_identities, self.console.size
+        if kind == "hard":
+            self._mount.set_reset_lines(dtr=False, rts=True)
+            self.clock.wait(never, EN_LOW_S)
+            self._mount.set_reset_lines(dtr=False, rts=False)
+        else:
+            self.telemetry.command("reboot")
+        self._identity = None
+        self._api = None
+        identity = self._await_boot(seen, before, at, timeout_s or self.config.dut.boot_timeout_s)
+        self._booted(identity)
+        return identity
+
+    def _await_boot(self, seen: int, before: str, at: int, timeout_s: float) -> Identity:
+        """The first ID of a new boot. A device whose port re-enumerated may have spoken unheard: then it is asked."""
+        deadline_ns = self.clock.now_ns() + round(timeout_s * 1e9)
+
+        def booted() -> bool:
+            self.console.pump()
+            return self._new_boot(seen, before) is not None
+
+        while (left_ns := deadline_ns - self.clock.now_ns()) > 0:
+            if self.clock.wait(booted, min(ASK_AGAIN_S, left_ns / 1e9), stop="console"):
+                break
+            self.console.send("id")
+        identity = self._new_boot(seen, before)
+        if identity is None:
+            raise DutFailure(
+                "the device did not boot",
+                expected=f"an ID sentence within {timeout_s:g} s of reset",
+                got=self.console.tail(at),
+                evidence=str(self.console.log_path),
+                remedy="a panic or a refused image shows in the text above; a blank board needs flashing first",
+            )
+        return identity
+
+    def _new_boot(self, seen: int, before: str) -> Identity | None:
+        return next((i for _, i in self.telemetry.identities()[seen:] if i.boot_id != before), None)
+
+    def _booted(self, identity: Identity) -> None:
+        """After every boot, before anything is shown: the right board, and the LED supply's limit."""
+        if self._mount.expected_mac and identity.mac != self._mount.expected_mac:
+            raise RigFault(
+                f"rig '{self.name}' talks to another board",
+                expected=f"MAC {self._mount.expected_mac}",
+                got=f"MAC {identity.mac}",
+                remedy="correct [dut] mac or the port in the rig file, or plug the right board in",
+            )
+        self._identity = identity
+        cap_ma = round(self.config.current_limit_a * 1000)
+        if cap_ma <= 0:
+            return
+        try:
+            self.telemetry.command(f"cap {cap_ma}")
+        except CommandRefused as error:
+            raise RigFault(
+                "the firmware cannot limit the LED current",
+                expected=f"ACK to 'cap {cap_ma}'",
+                got=error.got,
+                remedy="use a supply that carries all LEDs at full white and set led_current_limit_a = 0",
+            ) from error
+
+    def record(
+        self,
+        stimulus: Stimulus | None,
+        seconds: float,
+        streams: tuple[str, ...] = ("frames", "pixels", "wire"),
+        pattern: str | None = None,
+        *,
+        settle_s: float = 0.25,
+    ) -> Recording:
+        """Plays a stimulus and brings home everything seen during ``seconds``.
+
+        Args:
+            stimulus: what to play; None plays nothing.
+            seconds: length of the capture in host time, from the first sample (or from now).
+            streams: of frames, pixels, wire; those the rig lacks are left out.
+            pattern: selected first (id); None keeps the current one.
+            settle_s: time between selecting and the start of the capture.
+
+        Raises:
+            RigFault: a stimulus, but no speaker; port gone; the link damages every frame record.
+            DutFailure: the device does not answer, refuses the pattern, sends no frames, or restarts meanwhile.
+        """
+        from harness.rig.record import record  # the rig hands itself over; the module needs its type
+
+        self.lease.validate()
+        self.follow_boots()
+        return record(self, stimulus, seconds, streams, pattern, settle_s)
+
+    def close(self) -> None:
+        """Quiet device, closed instruments, released lease; whatever fails on the way, the rest is still done."""
+        if self._closed:
+            return
+        self._closed = True
+        steps: list[Callable[[], object]] = [self._hush, self.console.close, self._mount.close, self.lease.release]
+        for step in steps:
+            try:
+                step()
+            except (K1HilError, OSError, ValueError):
+                continue  # closing is best effort: an error here must not hide the one that led to it
+
+    def _hush(self) -> None:
+        if self.audio is not None:
+            self.audio.stop()
+        if self._identity is not None and self.config.kind == "physical":
+            self.telemetry.off()
+
+    def __enter__(self) -> Rig:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def fresh_seed() -> int:
+    """A seed for one run: 48 bits, exact in every JSON reader."""
+    return secrets.randbits(48)

@@ -1,0 +1,70 @@
+"""Whose fault a failure is, and the exit code a run ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pexpect
+import pytest
+
+from harness.errors import Deadline, K1HilError
+from harness.report.model import TestResult
+
+GOOD, DUT, INTERRUPTED, HARNESS, REQUEST, NOTHING, RIG, MISSING = 0, 1, 2, 3, 4, 5, 10, 11
+# First wins: a broken rig makes every other finding doubtful, a broken harness nearly so.
+_PRECEDENCE = (("rig", RIG), ("harness", HARNESS), ("request", REQUEST), ("dut", DUT))
+
+
+def blame_of(error: BaseException) -> str:
+    """dut, rig, harness or request.
+
+    A failed assertion and an awaited text that did not come speak of the device; any other exception is a fault of the
+    harness until somebody shows otherwise.
+    """
+    if isinstance(error, Deadline):
+        return "dut"
+    if isinstance(error, K1HilError):
+        return error.blame
+    if isinstance(error, (AssertionError, pytest.fail.Exception, pexpect.TIMEOUT, pexpect.EOF)):
+        return "dut"
+    return "harness"
+
+
+def exit_code(status: int, tests: Iterable[TestResult], missing: Sequence[str]) -> int:
+    """The suite's exit code.
+
+    Args:
+        status: pytest's own.
+        tests: results; a failure carries its blame.
+        missing: required measurements that are not there.
+    """
+    if status in (INTERRUPTED, REQUEST, NOTHING):
+        return status
+    blames = {t.blame for t in tests if t.outcome in ("failed", "error")}
+    for blame, code in _PRECEDENCE:
+        if blame in blames:
+            return code
+    if status != GOOD:
+        return HARNESS if status == HARNESS else status
+    return MISSING if missing else GOOD
+
+
+def missing_requirements(
+    require: Sequence[str], metrics: Sequence[dict[str, Any]], verdicts: Sequence[dict[str, Any]]
+) -> list[str]:
+    """One sentence for each required measurement that is missing or inconclusive."""
+    lacking = []
+    for name in require:
+        if name == "verdict":
+            open_ones = sum(v["word"] == "inconclusive" for v in verdicts)
+            if not verdicts:
+                lacking.append("required verdict: nothing was judged")
+            elif open_ones:
+                lacking.append(f"required verdict: {open_ones} of {len(verdicts)} are inconclusive")
+        elif name == "latency":
+            if not any(m["name"].startswith("latency") for m in metrics):
+                lacking.append("required latency: no such metric")
+        elif not any(m["source"] == name for m in metrics):
+            lacking.append(f"required {name}: no metric from it")
+    return lacking

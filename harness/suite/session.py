@@ -1,0 +1,223 @@
+"""The session around one rig: firmware, patterns, the open rig, recordings that tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from harness.baseline.store import Baseline, baseline_path
+from harness.errors import K1HilError
+from harness.pipeline.build import build, built
+from harness.recording import Recording
+from harness.report.cards import card
+from harness.report.folder import new_run
+from harness.report.model import Card
+from harness.rig import FirmwareBundle, Rig, open_rig
+from harness.rig.config import RigConfig, chosen_rig, chosen_rig_dir, load_config
+from harness.rig.profile import Profile
+from harness.rig.profile import profile as profile_named
+from harness.rig.rig import fresh_seed
+from harness.signals import Stimulus, four_on_floor, gated
+from harness.suite.options import SuiteOptions
+
+MUSIC_BPM = 120.0
+# One beat: what a pattern does in time with the music averages out within a segment.
+SEGMENT_S = 60.0 / MUSIC_BPM
+# Light that flashes between about 3 and 60 Hz over the whole strip: only where the rig file allows it.
+STROBOSCOPIC = frozenset({"hil_flash", "hil_counter", "hil_index"})
+SESSION: pytest.StashKey[SuiteSession] = pytest.StashKey()
+
+
+class PatternInfo(NamedTuple):
+    """A pattern as its firmware declares it; ``audio_reactive`` is None when nobody said."""
+
+    id: str
+    audio_reactive: bool | None
+    raw: bool
+    description: str
+
+
+@dataclass
+class Stop:
+    """Why no further test makes sense."""
+
+    blame: str
+    reason: str
+
+
+class SuiteSession:
+    """What all tests of a run share.
+
+    Attributes:
+        options, config, rig_name, profile, seed: what is being run.
+        run: folder of this run; None while only collecting.
+        bundle: the firmware; None when what runs on the device is unknown.
+        baseline: accepted values of the rig.
+        rig: the open rig, None before the first test that needs it.
+        stop: set once the rig is broken or the device does not come up.
+        cards: drawn recordings.
+    """
+
+    def __init__(self, options: SuiteOptions, shared: dict[str, Any] | None = None) -> None:
+        self.options = options
+        self.rig_name = chosen_rig(options.rig)
+        self.rig_dir = chosen_rig_dir(options.rig_dir)
+        self.config: RigConfig = load_config(self.rig_name, self.rig_dir)
+        self.profile: Profile = profile_named(options.profile)
+        self.baseline = Baseline.load(baseline_path(self.rig_dir, self.rig_name), self.rig_name)
+        self.shared = shared
+        self.seed = int(shared["seed"]) if shared else fresh_seed() if options.seed is None else options.seed
+        self.run = self._folder(shared)
+        self.bundle: FirmwareBundle | None = None
+        self.rig: Rig | None = None
+        self.stop: Stop | None = None
+        self.opening = False
+        self.cards: list[Card] = []
+        self._recordings: dict[str, Recording] = {}
+        self._shows: dict[str, list[str]] = {}
+        self._music: dict[int, Stimulus] = {}
+
+    def _folder(self, shared: dict[str, Any] | None) -> Path | None:
+        if shared:
+            return Path(shared["run"])
+        return None if self.options.collect_only else new_run(self.options.reports, self.rig_name)
+
+    @property
+    def provenance(self) -> str:
+        """simulated or hardware."""
+        return "simulated" if self.config.simulated else "hardware"
+
+    # ---- firmware ----------------------------------------------------------------------------------
+
+    def find_firmware(self, tell: Callable[[str], None]) -> None:
+        """The image named on the command line or by the controlling process, else a build from source.
+
+        Without ``--firmware``, ``--no-flash`` trusts ``[dut] patterns`` of the rig file instead of building.
+
+        Raises:
+            BadRequest, BuildFailed: see :mod:`harness.pipeline.build`.
+        """
+        if self.shared:
+            self.bundle = FirmwareBundle.load(Path(self.shared["firmware"])) if self.shared["firmware"] else None
+        elif self.options.firmware is not None:
+            self.bundle = FirmwareBundle.load(self.options.firmware)
+        elif self.options.flash or not self.config.dut.patterns:
+            env = "sim" if self.config.simulated else "esp32-s3-devkitc-1"
+            if not built(env).is_file():
+                tell(f"building the firmware ({env}), the first time takes a while …")
+            self.bundle = build(env, log=self.run / "build.log" if self.run else None)
+
+    @property
+    def patterns(self) -> list[PatternInfo]:
+        """Patterns of the firmware: from its manifest, else from the rig file."""
+        if self.bundle is not None and self.bundle.patterns:
+            return [
+                PatternInfo(p["id"], bool(p["audio_reactive"]), bool(p.get("raw")), str(p.get("description", "")))
+                for p in self.bundle.patterns
+            ]
+        return [PatternInfo(name, None, False, "") for name in self.config.dut.patterns]
+
+    def pattern(self, pattern_id: str) -> PatternInfo:
+        """One of :attr:`patterns`."""
+        return next(p for p in self.patterns if p.id == pattern_id)
+
+    @property
+    def cost_model(self) -> str:
+        """Of the open rig, else as the manifest says; "" on real silicon."""
+        if self.rig is not None:
+            return self.rig.cost_model
+        named = self.bundle.manifest.get("cost_model", "") if self.bundle is not None and self.bundle.is_sim else ""
+        return str(named)
+
+    # ---- rig ---------------------------------------------------------------------------------------
+
+    def open(self, progress: Callable[[float, str], None], owner: str) -> Rig:
+        """Opens the rig, flashes it unless that was declined, and makes sure it is up.
+
+        Raises:
+            RigFault, DutFailure, BadRequest: what is wrong with it.
+        """
+        self.opening = True
+        seed = self.seed if self.config.kind == "virtual" else None
+        rig = open_rig(
+            self.rig_name, self.rig_dir, profile=self.profile.name, folder=self.run, seed=seed, owner=owner
+        )
+        try:
+            if self.options.flash and self.bundle is not None:
+                rig.flash(self.bundle, progress=progress)
+            _ = rig.identity
+        except BaseException:
+            rig.close()
+            raise
+        self.rig = rig
+        self.opening = False
+        return rig
+
+    def close(self) -> None:
+        """Gives the rig back; what was learned of it stays."""
+        if self.rig is not None:
+            self.rig.close()
+
+    def note_failure(self, error: BaseException, blame: str) -> None:
+        """Remembers a failure that makes all further tests pointless."""
+        if self.stop is None and isinstance(error, K1HilError) and (blame == "rig" or self.opening):
+            self.stop = Stop(blame, error.message)
+
+    # ---- recordings --------------------------------------------------------------------------------
+
+    def music(self, repeat: int = 0) -> Stimulus:
+        """The stimulus of a show: music that first lets a tempo lock, then is loud and quiet in a random order."""
+        if repeat in self._music:
+            return self._music[repeat]
+        lead_s = min(2.4, self.profile.audio_s / 4)
+        segments = max(12, 2 * int((self.profile.audio_s - lead_s) / SEGMENT_S / 2))
+        seed = (self.seed + 7919 * repeat) % (1 << 32)
+        bed = four_on_floor(MUSIC_BPM, lead_s + segments * SEGMENT_S + 0.01, seed=seed)
+        self._music[repeat] = gated(bed, segments, SEGMENT_S, lead_s, seed=seed)
+        return self._music[repeat]
+
+    def shows(self, rig: Rig, pattern: str) -> list[Recording]:
+        """The recordings of a pattern with music, taken once and shared by all tests: one per repeat of the profile."""
+        if pattern not in self._shows:
+            self._shows[pattern] = []
+            for _ in range(self.profile.repeats):
+                self.another_show(rig, pattern)
+        return [self._recordings[name] for name in self._shows[pattern][: self.profile.repeats]]
+
+    def another_show(self, rig: Rig, pattern: str) -> Recording:
+        """One more recording of the pattern with music, in a new random order of loud and quiet."""
+        names = self._shows.setdefault(pattern, [])
+        stimulus = self.music(len(names)) if rig.audio is not None else None
+        recording = rig.record(stimulus, stimulus.seconds if stimulus else self.profile.record_s, pattern=pattern)
+        names.append(f"{pattern}-{len(names) + 1}" if names else pattern)
+        self.take(names[-1], recording, draw=len(names) == 1)
+        return recording
+
+    def show_names(self, pattern: str) -> list[str]:
+        """Names of the recordings :meth:`shows` took."""
+        return list(self._shows.get(pattern, []))
+
+    def take(self, name: str, recording: Recording, *, draw: bool = False, title: str = "") -> None:
+        """Keeps a recording under a name, on disk when all are kept, and draws it for the page."""
+        self._recordings[name] = recording
+        if draw:
+            self.cards.append(card(recording, name, title))
+        if self.options.keep == "all":
+            self.save([name])
+
+    def save(self, names: list[str]) -> None:
+        """Writes recordings into the run's folder, unless none are to be kept or they are there already."""
+        if self.run is None or self.options.keep == "none":
+            return
+        for name in names:
+            folder = self.run / "recordings" / name
+            if name in self._recordings and not folder.exists():
+                self._recordings[name].save(folder)
+
+    def forget(self, name: str) -> None:
+        """Drops a recording that only one test used from memory."""
+        self._recordings.pop(name, None)

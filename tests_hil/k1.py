@@ -1,0 +1,105 @@
+"""What a good K1 device does, in numbers: from the device contract and docs/hil-patterns.md."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "gradients.json").read_text(encoding="utf-8"))
+
+STILL = {"departure", "lava", "twilight", "hil_solid", "hil_ramp"}  # show one picture for ever
+DIM_BY_DESIGN = {"hil_ramp"}  # brightness does not act
+FLOWS_IN_SILENCE = {"perlin"}
+FRAME_PERIOD_US = 6000  # frame_min_period_ms at its default
+LEAST_FPS = 160.0
+LONGEST_GAP_US = 12_000
+WHITE_BALANCE = np.array([1.0, 0.9375, 0.84])
+
+
+def master(brightness: float) -> float:
+    """Factor of the pipeline's brightness stage, before gamma."""
+    return 0.3 + 0.7 * brightness
+
+
+def soft_clip(v: np.ndarray) -> np.ndarray:
+    """Linear to 0.75, then 0.75 + 0.25 tanh(4 (v - 0.75))."""
+    return np.where(v > 0.75, 0.75 + 0.25 * np.tanh(4 * (v - 0.75)), v)
+
+
+def settled(v: np.ndarray, brightness: float = 1.0) -> np.ndarray:
+    """Bytes of settled colours ``v`` [n, 3] (0-1) without dither, before truncation."""
+    return 255.0 * (soft_clip(v) * WHITE_BALANCE * master(brightness)) ** 2
+
+
+def gradient_strip(keys: list[list[Any]]) -> np.ndarray:
+    """Colours [160, 3] of a still gradient: keys (position, RRGGBB) from the centre (0) to the ends (1)."""
+    at = np.array([k[0] for k in keys])
+    rgb = np.array([[int(k[1][i : i + 2], 16) for i in (0, 2, 4)] for k in keys]) / 255
+    place = np.arange(80) / 79
+    half = np.stack([np.interp(place, at, rgb[:, c]) for c in range(3)], axis=1)
+    return np.concatenate([half[::-1], half])
+
+
+def ramp() -> np.ndarray:
+    """hil_ramp: four groups of 40 LEDs, red, green, blue, white, level round(255 k / 39)."""
+    level = np.round(255 * np.arange(40) / 39).astype(np.uint8)
+    strip = np.zeros((160, 3), np.uint8)
+    for group, channels in enumerate(([0], [1], [2], [0, 1, 2])):
+        strip[40 * group : 40 * group + 40, channels] = level[:, None]
+    return strip
+
+
+def index_words() -> np.ndarray:
+    """hil_index: twelve bits per LED, Gray code of its index and four parities, bool[12, 160]."""
+    led = np.arange(160)
+    gray = led ^ (led >> 1)
+    bits = [(gray >> b) & 1 for b in range(8)]
+    bits += [np.array([bin(int(g) & mask).count("1") & 1 for g in gray]) for mask in (0x5B, 0x6D, 0x8E, 0xF0)]
+    return np.array(bits).astype(bool)
+
+
+def index_pictures() -> list[bytes]:
+    """The 26 pictures of hil_index in order: all, none, then each bit and its complement."""
+    steps = [np.ones(160, bool), np.zeros(160, bool)]
+    for bit in index_words():
+        steps += [bit, ~bit]
+    return [np.repeat(np.where(step, 255, 0).astype(np.uint8), 3).tobytes() for step in steps]
+
+
+def counter_picture(n: int) -> np.ndarray:
+    """hil_counter: frame number ``n`` as uint8[160, 3]."""
+    number = n % 4096
+    code = number ^ (number >> 1)
+    fields = [1, 0, *((code >> b) & 1 for b in range(12))]
+    fields += [1 - bin(code).count("1") % 2, number & 1]
+    copy = np.repeat(np.array(fields, np.uint8) * 255, 2)
+    return np.repeat(np.tile(copy, 5), 3).reshape(160, 3)
+
+
+def spectrum_bin(led_from_centre: float) -> float:
+    """Bin shown at a place of the pattern spectrum: bin b is at b × 79/63."""
+    return led_from_centre * 63 / 79
+
+
+def travel_leds_per_s(at_s: np.ndarray, level: np.ndarray, starts_s: list[float], near: int = 10, far: int = 40) -> float:
+    """How fast light runs outwards after each of several bursts of sound: between two places of the half strip, the time
+    at which each first reaches half of its brightest. The median over the bursts.
+
+    Args:
+        at_s: times of the frames [n]; level: luminance [n, 160].
+        starts_s: when the bursts begin, evenly spaced.
+    """
+    half, step = level[:, 80:], starts_s[1] - starts_s[0]
+    delays = []
+    for start in starts_s:
+        inside = (at_s >= start) & (at_s < start + step)
+        reached = []
+        for place in (near, far):
+            course = half[inside, place - 2 : place + 3].mean(axis=1)
+            course = course - course.min()
+            reached.append(at_s[inside][int(np.argmax(course > 0.5 * course.max()))])
+        delays.append(reached[1] - reached[0])
+    return (far - near) / float(np.median(delays))

@@ -1,0 +1,31 @@
+"""What only shows after a while."""
+
+import pytest
+
+from harness.analysis.frames import conditions, fps
+from harness.analysis.heap import heap_slope
+from harness.metric import Metric
+from harness.signals import four_on_floor
+
+
+@pytest.mark.needs("audio")
+def test_heap_does_not_shrink(rig, record, metric, suite):
+    bed = four_on_floor(120.0, min(suite.profile.soak_s, 600.0))
+    seen = record(bed, suite.profile.soak_s, pattern="bloom", streams=("frames",))
+    slope = heap_slope(seen)
+    metric(Metric("heap_slope_bytes_per_min", round(slope.value, 1), "B/min", "higher", slope.n, "telemetry",
+                  seen.meta["provenance"], ci95=(slope.low, slope.high), detail=conditions(seen)))  # fmt: skip
+    assert slope.value > -256, f"free heap changes by {slope.value:.0f} bytes a minute"
+    assert fps(seen) >= 160
+
+
+def test_heap_survives_requests(rig):
+    if "api" not in rig.capabilities:
+        pytest.skip("no API on this hardware")
+    for path in ("/api/device/performance", "/api/leds/frame", "/api/audio/tempo"):
+        rig.api.get(path)
+    before = rig.api.performance()["memory_free_kb"]
+    for _ in range(40):
+        for path in ("/api/leds/frame", "/api/patterns", "/api/select", "/nothing"):
+            rig.api.request("GET", path)
+    assert rig.api.performance()["memory_free_kb"] >= before - 2

@@ -1,0 +1,60 @@
+"""Pixels that are known to the last bit."""
+
+import numpy as np
+import pytest
+from k1 import GOLDEN, counter_picture, gradient_strip, index_pictures, ramp, settled
+
+from harness.analysis.pixels import shown
+
+GRADIENTS = [name for name in GOLDEN if name != "about"]
+
+
+def pixels(recording):
+    return shown(recording)[1]
+
+
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_formula_gives_the_published_pixels(name):
+    strip = np.floor(settled(gradient_strip(GOLDEN[name]["keys"]))).astype(int)
+    assert ["{:02X}{:02X}{:02X}".format(*strip[led]) for led in (0, 20, 40, 60, 79)] == GOLDEN[name]["published"]
+
+
+@pytest.mark.parametrize("brightness", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_still_gradient(record, param, name, brightness):
+    param(dithering=0, brightness=brightness)
+    rgb = pixels(record(None, 0.1, pattern=name, settle_s=1.0))
+    exact = settled(gradient_strip(GOLDEN[name]["keys"]), brightness)
+    # A value within float rounding of a whole number may be truncated either way.
+    low, high = np.floor(exact - 2e-3), np.floor(exact + 2e-3)
+    wrong = ((rgb < low) | (rgb > high)).any(axis=(0, 2))
+    assert not wrong.any(), f"LEDs {np.flatnonzero(wrong).tolist()} of {name}"
+
+
+def test_ramp(record):
+    assert (pixels(record(None, 0.1, pattern="hil_ramp")) == ramp()).all()
+
+
+@pytest.mark.parametrize(
+    ("color", "saturation", "wanted"),
+    [(0, 1, (255, 0, 0)), (1 / 3, 1, (0, 255, 0)), (2 / 3, 1, (0, 0, 255)), (0.3, 0, (255, 255, 255))],
+)
+def test_solid(record, param, color, saturation, wanted):
+    param(color=color, saturation=saturation)
+    assert np.abs(pixels(record(None, 0.1, pattern="hil_solid")).astype(int) - wanted).max() <= 1
+
+
+def test_index_shows_every_bit_of_every_led_in_order(record, param):
+    param(speed=1.0)
+    rgb = pixels(record(None, 2.4, pattern="hil_index"))
+    wanted = index_pictures()
+    seen = [wanted.index(frame.tobytes()) for frame in rgb]
+    steps = [b for a, b in zip(seen, seen[1:], strict=False) if b != a]
+    assert set(seen) == set(range(26))
+    assert all((b - a) % 26 == 1 for a, b in zip(steps, steps[1:], strict=False))
+
+
+def test_counter_shows_the_frame_number(record):
+    seen = record(None, 0.5, pattern="hil_counter", streams=("frames", "pixels"))
+    for n, picture in zip(seen.pixels["seq"][3:], seen.pixels["rgb"][3:], strict=True):
+        assert (picture == counter_picture(int(n))).all(), f"frame {n}"
