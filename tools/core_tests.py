@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FIRMWARE = ROOT / "firmware"
 BUILD = FIRMWARE / ".pio" / "core-tests"
-FLAGS = "-std=c++17 -O1 -g -Wall -Wextra -Werror -fno-omit-frame-pointer".split()
+FLAGS = "-std=c++17 -O1 -g -DK1_HIL=1 -Wall -Wextra -Wpedantic -Werror -fno-omit-frame-pointer".split()
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 

@@ -111,7 +111,8 @@ void audio_tempo(const HttpRequest&, HttpResponse& response) {
     j.flag("silence_detected", s.silent).real("silence_level", static_cast<double>(s.silence_level)).real("max_tempo_range", 1.0);
     j.flag("snapshot_valid", s.valid).real("tempo_bpm", static_cast<double>(s.tempo_bpm), 3);
     j.object("confidence_metrics").real("peak_ratio", static_cast<double>(peak)).real("entropy", static_cast<double>(tempi.entropy()));
-    j.real("temporal_stability", static_cast<double>(lock.stability)).real("combined", static_cast<double>(s.tempo_confidence)).end_object();
+    j.real("temporal_stability", static_cast<double>(lock.stability));
+    j.real("combined", static_cast<double>(s.tempo_confidence)).end_object();
     j.str("tempo_lock_state", lock.locked ? "LOCKED" : "UNLOCKED");
     j.num("time_in_state_ms", static_cast<uint32_t>((hal::clock_us() - lock.since_us) / 1000));
     j.real("locked_tempo_bpm", static_cast<double>(lock.bpm), 3);
@@ -138,7 +139,8 @@ void audio_arrays(const HttpRequest& request, HttpResponse& response) {
     stride = static_cast<uint32_t>(kBins) / count;
     if (!query_number(request, response, "offset", 0, kBins - 1, &offset)) return;
     if (!query_number(request, response, "stride", 1, kBins, &stride)) return;
-    if (!query_flag(request, response, "include_chromagram", &chroma) || !query_flag(request, response, "include_novelty", &novelty)) return;
+    if (!query_flag(request, response, "include_chromagram", &chroma)) return;
+    if (!query_flag(request, response, "include_novelty", &novelty)) return;
     if (!query_flag(request, response, "history", &history)) return;
     if (history || novelty) return response.error(400, "invalid_param", "history and novelty are not kept by this firmware");
     const AllTempi tempi;

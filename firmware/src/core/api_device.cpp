@@ -63,7 +63,8 @@ void device_performance(const HttpRequest&, HttpResponse& response) {
     float history[16];
     const size_t seconds = frame_log().fps_history(history, 16);
     JsonWriter j = response.json();
-    j.object().real("fps", static_cast<double>(frame_rate()), 2).real("frame_time_us", means.total_us, 1).real("render_avg_us", means.render_us, 1);
+    j.object().real("fps", static_cast<double>(frame_rate()), 2);
+    j.real("frame_time_us", means.total_us, 1).real("render_avg_us", means.render_us, 1);
     j.real("quantize_avg_us", means.quantize_us, 1).real("rmt_wait_avg_us", 0).real("rmt_tx_avg_us", means.transmit_us, 1);
     j.real("cpu_percent", means.compute_percent, 2).real("memory_percent", memory_percent(), 2);
     j.num("memory_free_kb", memory_free_kb()).num("memory_total_kb", memory_total_kb());

@@ -14,7 +14,7 @@
 #define K1_BUILD_TIME "1970-01-01T00:00:00Z"
 #endif
 #ifndef K1_HIL
-#define K1_HIL 1
+#define K1_HIL 0
 #endif
 #ifndef K1_PLATFORM
 #define K1_PLATFORM "native"
