@@ -1,6 +1,7 @@
 """Typed failures: whose fault it was decides what happens next.
 
-Only :class:`RigFault` is ever retried. Every failure says what was expected, what came, where the evidence is and what to try next.
+Only :class:`RigFault` is ever retried. Every failure says what was expected, what came, where the evidence is and
+what to try next.
 """
 
 from __future__ import annotations

@@ -84,14 +84,17 @@ def spectrum_bin(led_from_centre: float) -> float:
     return led_from_centre * 63 / 79
 
 
-def travel_leds_per_s(at_s: np.ndarray, level: np.ndarray, starts_s: list[float], near: int = 10, far: int = 40) -> float:
-    """How fast light runs outwards after each of several bursts of sound: between two places of the half strip, the time
-    at which each first reaches half of its brightest. The median over the bursts.
+def travel_leds_per_s(at_s: np.ndarray, level: np.ndarray, starts_s: list[float]) -> float:
+    """How fast light runs outwards after bursts of sound.
+
+    Between two places of the half strip lies the time from one to the other first reaching half of its brightest; the
+    median over the bursts counts.
 
     Args:
         at_s: times of the frames [n]; level: luminance [n, 160].
         starts_s: when the bursts begin, evenly spaced.
     """
+    near, far = 10, 40
     half, step = level[:, 80:], starts_s[1] - starts_s[0]
     delays = []
     for start in starts_s:

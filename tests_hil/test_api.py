@@ -61,7 +61,8 @@ def test_led_frame_is_what_the_strip_shows(rig, record):
 def test_frame_metrics_match_telemetry(rig, record, param):
     seen = record(None, 1.0, pattern="twilight", streams=("frames",))
     told = rig.api.frame_metrics()
-    assert told["frame_count"] == len(told["frames"]) == 64
+    # An entry that is overwritten while the log is copied is left out.
+    assert 60 <= told["frame_count"] == len(told["frames"]) <= told["buffer_size"] == 64
     assert told["avg_render_us"] == pytest.approx(np.mean(seen.frames["render_us"]), rel=0.2)
     assert told["avg_rmt_tx_us"] == pytest.approx(np.mean(seen.frames["transmit_us"]), rel=0.05)
 

@@ -61,7 +61,7 @@ def test_pattern_reacts_exactly_when_it_says_so(shows, another_show, metric, pat
         found.append(reaction(another_show()))
     strength = float(np.mean([f.strength for f in found]))
     p = combined_p([f.p for f in found])
-    detail = {"p": p, "feature": found[0].feature, "segments": sum(f.segments for f in found)}
+    detail = {"p": p, "found": p <= CERTAIN, "feature": found[0].feature, "segments": sum(f.segments for f in found)}
     provenance = shows[0].meta["provenance"]
     metric(Metric("reaction_strength", round(strength, 4), "", "none", len(shows), "wire", provenance,
                   pattern=pattern, detail=detail))  # fmt: skip

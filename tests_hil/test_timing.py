@@ -6,7 +6,7 @@ from k1 import FRAME_PERIOD_US, LEAST_FPS, LONGEST_GAP_US
 from harness.analysis.frames import busy_us, fps, frame_metrics, lost_records, sent_intervals_us
 from harness.metric import Metric
 
-JUDGED = {"render_us_p50", "render_us_p95", "quantize_us_p50", "fps", "heap_free_least"}
+JUDGED = {"render_us_mean", "quantize_us_mean", "fps", "heap_free_least"}
 
 
 def averaged(lists):

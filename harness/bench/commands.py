@@ -62,7 +62,7 @@ class LoaderFaults:
         bad_block: sequence number of a flash data block that arrives with one byte changed.
         bad_block_times: how often it does.
         mute: nothing but the boot text is heard from the chip.
-        silent_stub: the stub never says that it runs.
+        silent_stub: the stub never says that it runs; esptool then waits without end, and its caller has to give up.
     """
 
     bad_block: int | None = None

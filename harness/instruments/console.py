@@ -1,7 +1,8 @@
 """The device's console: an immutable, time-stamped log with cursors.
 
 The log only grows; a reader is a cursor into it, so two readers never steal each other's lines. Frame and pixel
-sentences go to the telemetry instrument and stay out of the text (they are in ``console.log`` as they came).
+sentences go to the telemetry instrument and stay out of the text; ``console.log`` leaves out the pixel sentences, which
+recordings keep (a minute of them is 7 MB there and 60 MB as text).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from harness.wire.telemetry import Batch, LineSplitter, encode_command, parse_li
 
 _ANSI = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\n\t]")
+_PIXELS = b"$K1PIX,"
 TAIL_LINES = 12
 
 
@@ -101,7 +103,7 @@ class Console:
     Args:
         port: where the bytes come from.
         clock: what to wait on.
-        log_path: file that gets every byte as it comes; appended to.
+        log_path: file that gets every line as it comes, but for pixel sentences; appended to.
     """
 
     def __init__(self, port: StampedPort, clock: HostClock, log_path: Path | None = None) -> None:
@@ -109,7 +111,6 @@ class Console:
         self.clock = clock
         self.log_path = log_path
         self._log = log_path.open("ab") if log_path is not None else None
-        self._log_at_line_start = True
         self._splitter = LineSplitter()
         self._text = bytearray()
         self._lines: list[Line] = []
@@ -175,7 +176,7 @@ class Console:
             if raw:
                 parse_lines(raw, host_ns, batch)
                 complete += raw
-        self._write_log(b"".join(data for _, data in pieces), complete)
+        self._write_log(complete)
         self.damaged += batch.damaged
         for host_ns, line in batch.text:
             self._text += line + b"\n"
@@ -185,15 +186,14 @@ class Console:
             listener(batch)
         return False
 
-    def _write_log(self, data: bytes, complete: list[bytes]) -> None:
+    def _write_log(self, complete: list[bytes]) -> None:
+        """Whole lines only: a secret that came in two pieces is found, and a command never lands inside a line."""
         if self._log is None:
             return
-        if self._secrets:  # only whole lines can be searched for a secret that came in two pieces
-            data = b"".join(self._redact(line) + b"\n" for line in complete)
+        data = b"".join(self._redact(line) + b"\n" for line in complete if _PIXELS not in line)
         if data:
             self._log.write(data)
             self._log.flush()
-            self._log_at_line_start = data.endswith(b"\n")
 
     def _redact(self, line: bytes) -> bytes:
         for secret in self._secrets:
@@ -220,9 +220,8 @@ class Console:
             for word in words[1:]:
                 self._secrets += [s.encode() for s in {word, unquote(word)} if len(s) >= 4]
         if self._log is not None:
-            self._log.write((b"" if self._log_at_line_start else b"\n") + b">>> " + shown.encode() + b"\n")
+            self._log.write(b">>> " + shown.encode() + b"\n")
             self._log.flush()
-            self._log_at_line_start = True
         self.port.write(line)
 
     def expect(self, pattern: str | re.Pattern[str], timeout_s: float) -> re.Match[str]:
@@ -232,7 +231,7 @@ class Console:
     def close(self) -> None:
         """Closes the log; the port belongs to whoever opened it."""
         if self._log is not None:
-            if self._secrets and self._splitter.partial:
+            if self._splitter.partial:
                 self._log.write(self._redact(self._splitter.partial))
             self._log.close()
             self._log = None

@@ -47,7 +47,7 @@ def _facts(recording: Recording) -> list[tuple[str, str]]:
         f = recording.frames
         facts += [
             ("frames per second", f"{fps(recording):.1f}"),
-            ("render, median", f"{np.median(f['render_us']):.0f} µs"),
+            ("render, mean", f"{f['render_us'].mean():.1f} µs"),
             ("free heap, least", f"{int(f['heap_free'].min()) / 1024:.0f} KiB"),
         ]
     if len(rgb):

@@ -41,6 +41,16 @@ def point_latest(run: Path) -> Path:
     return latest
 
 
+def drop_frame_sentences(log: Path) -> None:
+    """Takes per-frame records and pixels out of a console log: nine tenths of it, and of no use once a run was good."""
+    if not log.is_file():
+        return
+    work = log.with_name(f".{log.name}.new")
+    with log.open("rb") as source, work.open("wb") as target:
+        target.writelines(line for line in source if not line.startswith((b"$K1FRM,", b"$K1PIX,")))
+    work.replace(log)
+
+
 # What new_run() names its folders; only such folders, with a result in them, are ever removed.
 _RUN = re.compile(r"\d{8}-\d{6}-[^/]+")
 _RESULTS = ("junit.xml", "metrics.json")

@@ -39,7 +39,31 @@ def render(report: RunReport, descriptions: dict[str, str] | None = None) -> str
         by_pattern=by_pattern,
         descriptions=descriptions or {},
         rows=_rows(report),
+        judged=_judged(report),
+        files=_files(report),
     )
+
+
+def _files(report: RunReport) -> list[tuple[str, list[TestResult]]]:
+    """Tests by file, in the order they ran."""
+    files: dict[str, list[TestResult]] = defaultdict(list)
+    for test in report.tests:
+        files[test.file].append(test)
+    return list(files.items())
+
+
+def _judged(report: RunReport) -> dict[str, Any]:
+    """The verdicts as a table: a row per pattern, a column per metric."""
+    names: list[str] = []
+    rows: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+    for verdict in report.verdicts:
+        pattern, _, name = verdict["key"].rpartition("/")
+        if name not in names:
+            names.append(name)
+        change = "" if verdict["change"] is None else f"{verdict['change']:+.1%}"
+        cell = {"value": _number(verdict["value"]), "change": change, "word": verdict["word"], "why": verdict["why"]}
+        rows[pattern][name] = cell
+    return {"names": names, "rows": [(pattern, [cells.get(n) for n in names]) for pattern, cells in rows.items()]}
 
 
 def _rows(report: RunReport) -> list[dict[str, str]]:

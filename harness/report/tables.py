@@ -10,7 +10,7 @@ from harness.report.model import RunReport
 # Columns of the terminal table, in this order; anything else is in the files.
 SHOWN = (
     ("fps", "fps", "{:.1f}"),
-    ("render_us_p50", "render µs", "{:.0f}"),
+    ("render_us_mean", "render µs", "{:.1f}"),
     ("frame_jitter_us_p95", "jitter µs", "{:.0f}"),
     ("reaction_strength", "reaction", "{:.2f}"),
     ("light_mean", "light", "{:.1%}"),
@@ -32,10 +32,15 @@ def verdict_table(report: RunReport) -> list[str]:
         cells = [pattern, _tests(report, pattern)]
         for name, _, form in SHOWN:
             metric = values.get((pattern, name))
-            cells.append(form.format(metric["value"]) if metric else "-")
+            cells.append(form.format(metric["value"]) if metric and _shown(metric) else "-")
         cells.append(_against(pattern, verdicts))
         rows.append(cells)
     return _aligned(rows)
+
+
+def _shown(metric: dict[str, Any]) -> bool:
+    """A reaction that chance explains is none."""
+    return bool((metric.get("detail") or {}).get("found", True))
 
 
 def _tests(report: RunReport, pattern: str) -> str:

@@ -6,12 +6,13 @@ import os
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
 
 from harness.errors import RigFault
 from harness.instruments.ports import find_ports
+from harness.instruments.speaker import INSTALL, audio_outputs, find_output
 from harness.rig.config import PortConfig, RigConfig
 
 Status = Literal["ok", "absent", "problem"]
@@ -139,18 +140,19 @@ def _check_meddlers() -> list[Finding]:
 
 def _check_audio(config: RigConfig) -> list[Finding]:
     if not config.audio.device:
-        return [Finding("audio", "absent", "no speaker in [audio]: tests that need sound are skipped", "k1hil rig new")]
-    devices, problem = audio_outputs()
-    if problem:
+        text = "no speaker in [audio]: tests that need sound are skipped"
+        _, problem = audio_outputs()
         return [
-            Finding("audio", "problem", problem, "apt-get install -y libportaudio2 (macOS: brew install portaudio)")
+            Finding(
+                "audio", "absent", f"{text}; {problem}" if problem else text, INSTALL if problem else "k1hil rig new"
+            )
         ]
-    hits = [d for d in devices if config.audio.device.lower() in d["name"].lower()]
-    if len(hits) != 1:
-        names = "; ".join(d["name"] for d in devices) or "none"
-        text = f"{len(hits)} audio outputs contain '{config.audio.device}'; there are: {names}"
-        return [Finding("audio", "problem", text, "give [audio] device a part of exactly one name")]
-    return [Finding("audio", "ok", hits[0]["name"])]
+    try:
+        find_output(config.audio.device)
+    except RigFault as fault:
+        there = f"; there are: {fault.got}" if fault.got else ""
+        return [Finding("audio", "problem", fault.message + there, fault.remedy)]
+    return [Finding("audio", "ok", config.audio.device)]
 
 
 def _check_rest(config: RigConfig) -> list[Finding]:
@@ -164,23 +166,3 @@ def _check_rest(config: RigConfig) -> list[Finding]:
         Finding("wire", "absent", "no tap on the strip wires: pixels come from telemetry alone"),
         Finding("camera", "absent", "this rig has no camera"),
     ]
-
-
-def audio_outputs() -> tuple[list[dict[str, Any]], str]:
-    """Audio outputs of this machine ({index, name, rate_hz}), and what is wrong when they cannot be listed."""
-    try:
-        import sounddevice
-    except OSError as error:  # the wheel loads libportaudio when imported
-        return [], f"PortAudio is missing ({error})"
-    except ImportError as error:
-        return [], f"sounddevice is not installed ({error})"
-    try:
-        rows = list(sounddevice.query_devices())
-    except sounddevice.PortAudioError as error:
-        return [], f"PortAudio cannot list devices ({error})"
-    outputs = [
-        {"index": int(row["index"]), "name": str(row["name"]), "rate_hz": int(row["default_samplerate"])}
-        for row in rows
-        if row["max_output_channels"] > 0
-    ]
-    return outputs, ""

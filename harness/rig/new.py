@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.errors import BadRequest
 from harness.instruments.ports import PortInfo, find_ports
-from harness.rig.check import audio_outputs
+from harness.instruments.speaker import audio_outputs
 from harness.rig.config import NAME_PATTERN, parse_config
 
 # Espressif's own USB devices report the chip's MAC as serial number; the others are common USB-to-UART bridges.

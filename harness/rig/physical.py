@@ -8,10 +8,12 @@ from typing import Any
 
 import httpx
 
+from harness.errors import RigFault
 from harness.instruments.api import DeviceApi
 from harness.instruments.audio_in import AudioIn
 from harness.instruments.clock import HostClock, WallClock, never
 from harness.instruments.ports import OwnedPort, StampedPort, open_serial, resolve_port
+from harness.instruments.speaker import Speaker
 from harness.instruments.strip_tap import StripTap
 from harness.rig.config import PortConfig, RigConfig
 
@@ -29,7 +31,7 @@ class PhysicalMount:
     """A real board (or a served virtual one) on real ports.
 
     Raises:
-        RigFault: the console port cannot be opened.
+        RigFault: the console port or the speaker cannot be opened.
     """
 
     def __init__(self, config: RigConfig) -> None:
@@ -38,7 +40,14 @@ class PhysicalMount:
         self.clock: HostClock = clock
         self._owner = OwnedPort(lambda: locate(config.console), config.console.baud, clock.now_ns, clock.notify)
         self.port: StampedPort = self._owner
-        self.audio: AudioIn | None = None
+        self._speaker: Speaker | None = None
+        if config.audio.device:
+            try:
+                self._speaker = Speaker(config.audio.device, config.audio.volume, clock.now_ns)
+            except RigFault:
+                self._owner.close()
+                raise
+        self.audio: AudioIn | None = self._speaker
         self.tap: StripTap | None = None
         self.board: Any = None
         self.expected_mac = config.dut.mac or config.console.mac or config.flash.mac or ""
@@ -86,5 +95,7 @@ class PhysicalMount:
             port.close()
 
     def close(self) -> None:
-        """Gives the port back."""
+        """Gives port and speaker back."""
         self.port.close()
+        if self._speaker is not None:
+            self._speaker.close()

@@ -47,10 +47,17 @@ def record(
     pairs = telemetry.sync_pairs(rig.profile.sync_n)
     rig.clock.sleep_until(rig.clock.now_ns() + round(settle_s * 1e9))
     damaged = rig.console.damaged
+    glitches = rig.audio.glitches if rig.audio is not None else 0
     wire = _Wire(rig.tap, "wire" in streams)
     span = _start(rig, stimulus)
     end_ns = span.t0_ns + round(seconds * 1e9)
     _let_pass(rig, wire, end_ns)
+    if rig.audio is not None and rig.audio.glitches != glitches:
+        raise RigFault(
+            "the sound had gaps while it was recorded",
+            got=f"{rig.audio.glitches - glitches} underruns of the audio output",
+            remedy="close what keeps this machine busy, or use another output",
+        )
     if rig.follow_boots():
         raise DutFailure(
             "the device restarted during a recording",

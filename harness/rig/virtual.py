@@ -86,6 +86,7 @@ class BoardSpeaker:
     """Sound at the board's microphone, sample exact."""
 
     exact_start = True
+    glitches = 0
 
     def __init__(self, board: Board) -> None:
         self._board = board

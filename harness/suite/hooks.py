@@ -16,7 +16,7 @@ import pytest
 from harness.baseline.rule import smallest_change
 from harness.errors import BadRequest, DutFailure, K1HilError
 from harness.report import export, html
-from harness.report.folder import point_latest
+from harness.report.folder import drop_frame_sentences, point_latest
 from harness.report.junit import finish_junit
 from harness.report.model import Card, RunReport
 from harness.report.tables import summary_lines, verdict_table
@@ -79,7 +79,7 @@ class SuiteHooks:
         if not entries:
             return [f"{length}; nothing is accepted for this cost model yet, so changes cannot be judged"]
         parts = []
-        for name, label in (("render_us_p50", "render time"), ("fps", "frame rate")):
+        for name, label in (("render_us_mean", "render time"), ("fps", "frame rate")):
             changes = [smallest_change(e, s.profile.repeats) for e in entries if e.key.endswith(f"/{name}")]
             if changes:
                 parts.append(f"{label} from {min(changes):.1%} to {max(changes):.1%} by pattern")
@@ -184,27 +184,16 @@ class SuiteHooks:
         """After pytest and pytest-embedded have written their files: ours, and the exit code."""
         result = yield
         if workers.is_worker(self.config):
-            workers.to_controller(self.config, self.session, self._facts())
+            workers.to_controller(self.config, self.session, self.session.facts)
         elif self.session.run is not None:
             self._report = self._assemble(int(exitstatus))
             session.exitstatus = self._report.exit_code
             self._write(self._report, self.session.run)
         return result
 
-    def _facts(self) -> dict[str, Any]:
-        """What only the process with the open rig knows."""
-        rig = self.session.rig
-        if rig is None:
-            return {}
-        try:
-            identity = rig.identity.to_json()
-        except K1HilError:
-            identity = {}
-        return {"firmware": identity, "cost_model": rig.cost_model}
-
     def _assemble(self, status: int) -> RunReport:
         s = self.session
-        facts = self._facts() or self._worker_facts()
+        facts = s.facts or self._worker_facts()
         bundle = {"project": s.bundle.project, "version": s.bundle.version, "sha256": s.bundle.sha256,
                   "git": s.bundle.manifest.get("git", "")} if s.bundle else {}  # fmt: skip
         missing = missing_requirements(s.options.require, self.results.metrics, self.results.verdicts)
@@ -264,6 +253,8 @@ class SuiteHooks:
                 finish_junit(xml, report)
                 if xml.resolve() != (run / "junit.xml").resolve():
                     shutil.copyfile(xml, run / "junit.xml")
+            if report.exit_code == 0 and self.session.options.keep != "all":
+                drop_frame_sentences(run / "console.log")
             point_latest(run)
         except Exception as error:
             self._problem = f"the results could not be written: {error!r}"

@@ -8,7 +8,7 @@ import pytest
 
 
 class Progress:
-    """Called with (fraction, text). One line that changes on a terminal; elsewhere only the first text."""
+    """Called with (fraction, text). One line that changes on a terminal; elsewhere one line and no more."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._terminal = config.pluginmanager.get_plugin("terminalreporter")
@@ -20,14 +20,14 @@ class Progress:
         if self._terminal is None:
             return
         tty = bool(self._terminal.isatty)
-        line = f"{text} {fraction:4.0%}" if tty else text
-        if line == self._shown or (not tty and self._shown):
+        line = f"flashing {fraction:4.0%} {text[:60]}" if tty else "flashing the device …"
+        if line == self._shown:
             return
         with self._uncaptured():
             if tty:
                 self._terminal.rewrite(line, erase=True)
             else:
-                self._terminal.write_line(f"flashing: {text}")
+                self._terminal.write_line(line)
         self._shown = line
 
     def done(self) -> None:

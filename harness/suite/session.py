@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.report.cards import card
 from harness.report.folder import new_run
 from harness.report.model import Card
 from harness.rig import FirmwareBundle, Rig, open_rig
+from harness.rig.bundle import MANIFEST
 from harness.rig.config import RigConfig, chosen_rig, chosen_rig_dir, load_config
 from harness.rig.profile import Profile
 from harness.rig.profile import profile as profile_named
@@ -60,6 +62,7 @@ class SuiteSession:
         rig: the open rig, None before the first test that needs it.
         stop: set once the rig is broken or the device does not come up.
         cards: drawn recordings.
+        facts: what the device said of itself when the rig was opened.
     """
 
     def __init__(self, options: SuiteOptions, shared: dict[str, Any] | None = None) -> None:
@@ -77,6 +80,7 @@ class SuiteSession:
         self.stop: Stop | None = None
         self.opening = False
         self.cards: list[Card] = []
+        self.facts: dict[str, Any] = {}
         self._recordings: dict[str, Recording] = {}
         self._shows: dict[str, list[str]] = {}
         self._music: dict[int, Stimulus] = {}
@@ -109,7 +113,8 @@ class SuiteSession:
             env = "sim" if self.config.simulated else "esp32-s3-devkitc-1"
             if not built(env).is_file():
                 tell(f"building the firmware ({env}), the first time takes a while …")
-            self.bundle = build(env, log=self.run / "build.log" if self.run else None)
+            bundle = build(env, log=self.run / "build.log" if self.run else None)
+            self.bundle = _own_copy(bundle, self.run / "firmware") if self.run else bundle
 
     @property
     def patterns(self) -> list[PatternInfo]:
@@ -127,9 +132,9 @@ class SuiteSession:
 
     @property
     def cost_model(self) -> str:
-        """Of the open rig, else as the manifest says; "" on real silicon."""
-        if self.rig is not None:
-            return self.rig.cost_model
+        """Of the opened rig, else as the manifest says; "" on real silicon."""
+        if self.facts:
+            return str(self.facts["cost_model"])
         named = self.bundle.manifest.get("cost_model", "") if self.bundle is not None and self.bundle.is_sim else ""
         return str(named)
 
@@ -149,7 +154,7 @@ class SuiteSession:
         try:
             if self.options.flash and self.bundle is not None:
                 rig.flash(self.bundle, progress=progress)
-            _ = rig.identity
+            self.facts = {"firmware": rig.identity.to_json(), "cost_model": rig.cost_model}
         except BaseException:
             rig.close()
             raise
@@ -221,3 +226,12 @@ class SuiteSession:
     def forget(self, name: str) -> None:
         """Drops a recording that only one test used from memory."""
         self._recordings.pop(name, None)
+
+
+def _own_copy(bundle: FirmwareBundle, folder: Path) -> FirmwareBundle:
+    """The build as this run found it: another build may replace it meanwhile, and the report can point to it."""
+    folder.mkdir()
+    for file in (bundle.path, bundle.bootloader, bundle.partitions, bundle.otadata, bundle.path.parent / MANIFEST):
+        if file.is_file():
+            shutil.copyfile(file, folder / file.name)
+    return FirmwareBundle.load(folder)

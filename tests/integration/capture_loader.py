@@ -1,7 +1,7 @@
 """Captures what real tools send, for the codec tests: ``python tests/integration/capture_loader.py``.
 
 Writes ``tests/data/loader_capture.json``: the bytes of esptool's ROM and stub sessions (the uploaded stub itself left
-out) and of pyserial's RFC 2217 client. Unit tests replay them: a misunderstanding shared by loader and tests would show.
+out) and of pyserial's RFC 2217 client. Unit tests replay them: a misunderstanding shared by loader and tests shows.
 """
 
 from __future__ import annotations

@@ -72,13 +72,6 @@ def test_mute_chip(tool: Esptool) -> None:
     assert "Download mode successfully detected, but getting no sync reply" in run.text
 
 
-def test_stub_that_never_starts(tool: Esptool) -> None:
-    with LoaderBoard(faults=LoaderFaults(silent_stub=True)) as board:
-        run = tool.run(board.url("rfc2217"), "chip-id")
-    assert run.code != 0
-    assert "Failed to start stub" in run.text
-
-
 def test_strap_without_effect(tool: Esptool) -> None:
     with LoaderBoard() as board:
         board.strap_stuck = True

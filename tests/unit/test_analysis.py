@@ -29,9 +29,9 @@ def by_name(metrics: list) -> dict:
 def test_rate_and_stage_times_of_a_steady_recording() -> None:
     found = by_name(frame_metrics(recording(noise(800, 1))))
     assert found["fps"].value == pytest.approx(1e6 / 6000)
-    assert found["render_us_p50"].value == 700
+    assert found["render_us_mean"].value == 700
     assert found["frame_jitter_us_p95"].value == 0
-    assert found["render_us_p50"].detail["cost_model"] == "m1"
+    assert found["render_us_mean"].detail["cost_model"] == "m1"
     assert found["fps"].n == 8 and found["fps"].ci95 is not None
 
 

@@ -17,12 +17,12 @@ from harness.errors import BadRequest
 from harness.metric import Metric
 
 
-def metric(value: float, direction: str = "lower", model: str = "m1", name: str = "render_us_p50") -> Metric:
+def metric(value: float, direction: str = "lower", model: str = "m1", name: str = "render_us_mean") -> Metric:
     return Metric(name, value, "us", direction, 8, "telemetry", "simulated", pattern="bloom", detail={"cost_model": model})  # type: ignore[arg-type]
 
 
 def baseline(value: float = 100.0) -> Baseline:
-    return Baseline("sim", [Entry("bloom/render_us_p50", "m1", value, "us")])
+    return Baseline("sim", [Entry("bloom/render_us_mean", "m1", value, "us")])
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_accept_takes_judged_metrics_of_several_seeds(tmp_path: Path) -> None:
     runs = [run_folder(tmp_path / f"r{i}", 100.0 + i, seed=i // 2) for i in range(4)]
     accepted = accept(runs, tmp_path)
     (entry,) = Baseline.load(accepted.path, "sim").entries
-    assert (entry.key, entry.runs) == ("bloom/render_us_p50", 2)  # two seeds; the later run of a seed counts
+    assert (entry.key, entry.runs) == ("bloom/render_us_mean", 2)  # two seeds; the later run of a seed counts
     assert entry.value == pytest.approx(102.0) and entry.spread == pytest.approx(2**0.5, abs=1e-3)
 
 
@@ -107,7 +107,7 @@ def test_accept_keeps_entries_of_other_cost_models(tmp_path: Path) -> None:
     baseline().with_entries([Entry("x", "m0", 1.0, "")]).save(baseline_path(tmp_path, "sim"))
     accept([run_folder(tmp_path / "r", 50.0, 1)], tmp_path)
     found = {(e.key, e.cost_model): e.value for e in Baseline.load(baseline_path(tmp_path, "sim"), "sim").entries}
-    assert found == {("x", "m0"): 1.0, ("bloom/render_us_p50", "m1"): 50.0}
+    assert found == {("x", "m0"): 1.0, ("bloom/render_us_mean", "m1"): 50.0}
 
 
 def test_accept_refuses_failed_foreign_and_mixed_runs(tmp_path: Path) -> None:

@@ -365,6 +365,12 @@ def test_mute_chip_still_acts() -> None:
     assert host.send(Op.CHANGE_BAUDRATE, words(230400, 0)) == [Action("baud", 230400)]
 
 
+def test_silent_stub() -> None:
+    host = Host(faults=LoaderFaults(silent_stub=True))
+    assert len(host.send(Op.MEM_END, words(0, ENTRY))) == 1
+    assert not host.loader.in_stub
+
+
 # ---- any stream ------------------------------------------------------------------------------------
 
 

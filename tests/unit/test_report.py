@@ -22,7 +22,7 @@ from harness.report import export, html
 from harness.report.cards import card
 from harness.report.charts import envelope, histogram
 from harness.report.film import film, png
-from harness.report.folder import new_run, point_latest
+from harness.report.folder import drop_frame_sentences, new_run, point_latest
 from harness.report.junit import finish_junit
 from harness.report.model import Card, RunReport, TestResult
 from harness.report.tables import summary_lines, verdict_table
@@ -76,10 +76,10 @@ def sample_report(cards: list[Card] | None = None) -> RunReport:
     detail = {"cost_model": "m1"}
     metrics = [
         Metric("fps", 166.6, "1/s", "higher", 8, "telemetry", "simulated", (166.0, 167.0), "bloom", detail).to_json(),
-        Metric("render_us_p50", 120.0, "us", "lower", 8, "telemetry", "simulated", None, "bloom", detail).to_json(),
+        Metric("render_us_mean", 120.0, "us", "lower", 8, "telemetry", "simulated", None, "bloom", detail).to_json(),
         Metric("heap_slope", -3.0, "B/min", "higher", 4, "telemetry", "simulated").to_json(),
     ]
-    verdicts = [{"key": "bloom/render_us_p50", "word": "regressed", "value": 120.0, "unit": "us", "baseline": 100.0,
+    verdicts = [{"key": "bloom/render_us_mean", "word": "regressed", "value": 120.0, "unit": "us", "baseline": 100.0,
                  "change": 0.2, "tolerance": 0.1, "why": "slower"}]  # fmt: skip
     tests = [
         TestResult("tests_hil/test_patterns.py::test_pattern_lit[bloom]", "passed", 0.2, pattern="bloom"),
@@ -151,7 +151,7 @@ def test_json_and_csv_hold_every_metric() -> None:
     document = json.loads(export.metrics_json(report))
     assert document["schema"] == 1 and document["verdict"] == "rig fault" and len(document["metrics"]) == 3
     rows = list(csv.DictReader(io.StringIO(export.metrics_csv(report))))
-    assert [r["name"] for r in rows] == ["fps", "render_us_p50", "heap_slope"]
+    assert [r["name"] for r in rows] == ["fps", "render_us_mean", "heap_slope"]
     assert rows[1]["verdict"] == "regressed" and rows[0]["ci95_low"] == "166.0" and rows[2]["verdict"] == ""
 
 
@@ -163,7 +163,7 @@ def test_not_a_number_becomes_null() -> None:
 
 def test_terminal_table() -> None:
     lines = verdict_table(sample_report())
-    assert lines[1].split()[:4] == ["bloom", "1", "FAIL", "1"] and "render_us_p50 +20.0% WORSE" in lines[1]
+    assert lines[1].split()[:4] == ["bloom", "1", "FAIL", "1"] and "render_us_mean +20.0% WORSE" in lines[1]
     assert any("a note" in line for line in summary_lines(sample_report()))
     assert verdict_table(RunReport("sim", "simulated", "quick", None, "now")) == []
 
@@ -197,3 +197,11 @@ def test_latest_is_a_file_where_links_are_refused(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Path, "symlink_to", refuse)
     run = new_run(tmp_path, "sim")
     assert point_latest(run).read_text().strip() == run.name
+
+
+def test_frame_sentences_are_dropped_from_a_log(tmp_path: Path) -> None:
+    log = tmp_path / "console.log"
+    log.write_bytes(b"boot\r\n$K1FRM,1*0000\r\n$K1PIX,1*0000\r\n$K1BEAT,1*0000\r\n\xff$K1FRM\n")
+    drop_frame_sentences(log)
+    assert log.read_bytes() == b"boot\r\n$K1BEAT,1*0000\r\n\xff$K1FRM\n"
+    drop_frame_sentences(tmp_path / "none.log")

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from harness.instruments import speaker
 from harness.rig import check as checks
 from harness.rig.check import check
 from harness.rig.config import parse_config
@@ -90,7 +91,7 @@ def test_no_portaudio(monkeypatch):
     ("names", "status"), [(["USB Speaker"], "ok"), ([], "problem"), (["USB 1", "USB 2"], "problem")]
 )
 def test_the_speaker_must_be_one(monkeypatch, names, status):
-    monkeypatch.setattr(checks, "audio_outputs", lambda: ([{"index": i, "name": n} for i, n in enumerate(names)], ""))
+    monkeypatch.setattr(speaker, "audio_outputs", lambda: ([{"index": i, "name": n} for i, n in enumerate(names)], ""))
     (finding,) = found(check("b", physical("/dev/null", '[audio]\ndevice = "usb"')), "audio")
     assert finding.status == status
 
