@@ -11,7 +11,6 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import httpcore
 import numpy as np
@@ -29,6 +28,7 @@ from harness.bench.efuse import Efuse
 from harness.bench.events import EventLog
 from harness.bench.faults import Faults
 from harness.bench.flash import NorFlash
+from harness.bench.handle import Stop
 from harness.bench.http_backend import VirtualBackend
 from harness.bench.identity import load_mac
 from harness.bench.lines import LineEvent
@@ -39,7 +39,6 @@ from harness.bench.rom import Action
 from harness.bench.serving import Addresses, Serving
 from harness.errors import BadRequest, HarnessFault, K1HilError
 
-Stop = Literal["net", "console"] | None
 _STOP_MASK = {None: 0, "net": link.STOP_ON_NET, "console": link.STOP_ON_CONSOLE}
 _PLAY_LEAD_NS = 100_000_000  # like a sound card: "now" means a little later
 

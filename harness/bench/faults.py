@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from harness.bench.handle import BoardHandle
 from harness.errors import BadRequest
-
-if TYPE_CHECKING:
-    from harness.bench.board import Board
 
 
 class Faults:
     """Switches faults of a living board on and off."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: BoardHandle) -> None:
         self._board = board
 
     def unplug(self) -> None:

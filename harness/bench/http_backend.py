@@ -6,15 +6,13 @@ The HTTP bytes are real and meet the firmware's own parser; only the waiting is 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpcore
 import httpx
 
+from harness.bench.handle import BoardHandle
 from harness.bench.net import VirtualSocket, ip_text
-
-if TYPE_CHECKING:
-    from harness.bench.board import Board
 
 _FOREVER_S = 3_600.0
 
@@ -22,7 +20,7 @@ _FOREVER_S = 3_600.0
 class VirtualBackend(httpcore.NetworkBackend):
     """Connects to the TCP ports of one board, whatever the host name: there is only one machine on this network."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: BoardHandle) -> None:
         self._board = board
         self._next_port = 49_152
 
@@ -63,7 +61,7 @@ class VirtualBackend(httpcore.NetworkBackend):
 class VirtualStream(httpcore.NetworkStream):
     """One connection; errors are httpcore's own."""
 
-    def __init__(self, board: Board, sock: VirtualSocket, server: tuple[str, int]) -> None:
+    def __init__(self, board: BoardHandle, sock: VirtualSocket, server: tuple[str, int]) -> None:
         self._board = board
         self._sock = sock
         self._server = server
@@ -93,7 +91,7 @@ class VirtualStream(httpcore.NetworkStream):
         return self._server if info == "server_addr" else None
 
 
-def virtual_transport(board: Board) -> httpx.HTTPTransport:
+def virtual_transport(board: BoardHandle) -> httpx.HTTPTransport:
     """An httpx transport over :class:`VirtualBackend`.
 
     Idle connections never expire (that reads the wall clock). A refused or unanswered connect is tried twice more,

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
+from harness.bench.handle import BoardHandle
 from harness.errors import HarnessFault, K1HilError
-
-if TYPE_CHECKING:
-    from harness.bench.board import Board
 
 _LATE_NS = 500_000_000
 _SLICE_NS = 20_000_000  # the lock is given away at least this often while catching up
@@ -21,7 +18,7 @@ class Pacer:
     lost time is written off. A failing board (stuck or dead firmware process) ends the pacing with its fault kept.
     """
 
-    def __init__(self, board: Board, pace_s: float) -> None:
+    def __init__(self, board: BoardHandle, pace_s: float) -> None:
         self._board = board
         self._pace_s = pace_s
         self._stop = False

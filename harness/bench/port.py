@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import serial
 
-if TYPE_CHECKING:
-    from harness.bench.board import Board
+from harness.bench.handle import BoardHandle
 
 _FOREVER_S = 3_600.0
 
@@ -20,7 +19,7 @@ class VirtualPort:
     ``timeout`` is in seconds of the board's time (None: wait without end, bounded at an hour).
     """
 
-    def __init__(self, board: Board, timeout: float | None = 1.0) -> None:
+    def __init__(self, board: BoardHandle, timeout: float | None = 1.0) -> None:
         self._board = board
         self.timeout = timeout
         self.write_timeout: float | None = None

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
 
 from harness.bench.bridge import Bridge
 from harness.bench.chip import Power
+from harness.bench.handle import BoardHandle
 from harness.bench.pacer import Pacer
 from harness.bench.servers import serve_rfc2217, serve_socket
-
-if TYPE_CHECKING:
-    from harness.bench.board import Board
 
 HTTP_PORT, OTA_PORT = 80, 3232
 _READ_MOST = 16 * 1024 * 1024
@@ -40,7 +37,7 @@ class Addresses:
 class SharedLine:
     """One console line read by several clients: each open one gets every byte."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: BoardHandle) -> None:
         self._board = board
         self._waiting: dict[OutsideConsole, bytearray] = {}
 
@@ -68,7 +65,7 @@ class SharedLine:
 class OutsideConsole:
     """The board's console and reset lines as one serial server uses them (``SerialEndpoint``)."""
 
-    def __init__(self, board: Board, shared: SharedLine, *, has_lines: bool) -> None:
+    def __init__(self, board: BoardHandle, shared: SharedLine, *, has_lines: bool) -> None:
         self._board = board
         self._shared = shared
         self._has_lines = has_lines
@@ -123,7 +120,7 @@ class OutsideConsole:
 class Serving:
     """Servers, bridge and pacing of one served board."""
 
-    def __init__(self, board: Board, ports: Mapping[str, int]) -> None:
+    def __init__(self, board: BoardHandle, ports: Mapping[str, int]) -> None:
         self._board = board
         self._pacer = Pacer(board, board.config.pace_ms / 1e3)
         self._bridge = Bridge(board.network, board.lock, self._pacer.nudge)
