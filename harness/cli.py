@@ -291,7 +291,8 @@ def bench(
     boards: int = typer.Option(1, help="how many"),
     state: Path | None = typer.Option(None, help="folder that keeps the boards from run to run"),
     seed: int | None = typer.Option(None, help="default: drawn afresh"),
-    firmware: Path | None = typer.Option(None, help="firmware.bin for a blank flash"),
+    firmware: Path | None = typer.Option(None, help="firmware.bin for a blank flash (default: built from source)"),
+    blank: bool = typer.Option(False, "--blank", help="leave a blank flash blank"),
     rig: str = _RIG,
     rig_dir: Path | None = _RIG_DIR,
 ) -> None:
@@ -300,6 +301,10 @@ def bench(
 
     if not live:
         raise BadRequest("bench needs --live", remedy="k1hil bench --live; tests run with pytest tests_hil --rig sim")
+    if firmware is None and not blank:
+        from harness.pipeline.build import build as build_firmware
+
+        firmware = build_firmware("sim", tell=lambda line: print(line, file=sys.stderr, flush=True)).path
     raise typer.Exit(serve(rig, rig_dir, boards=boards, state=state, seed=seed, firmware=firmware))
 
 
@@ -319,9 +324,40 @@ def reports_prune(
     _print([str(p) for p in removed], as_json, lambda: _names("removed", [p.name for p in removed]))
 
 
+@baseline_app.command("collect")
+def baseline_collect(
+    rig: str = _RIG,
+    runs: int = typer.Option(30, min=1, max=100, help="runs, each with a seed and a boot of its own"),
+    profile: str = typer.Option("quick", help="quick, standard or nightly"),
+    firmware: Path | None = typer.Option(None, help="firmware.bin or its folder (default: build from source)"),
+    jobs: int = typer.Option(1, min=1, max=16, help="runs at a time; only virtual rigs can do several"),
+    reports: Path = typer.Option(Path("reports"), help="folder of reports"),
+    accept_reason: str = typer.Option("", "--accept", metavar="REASON", help="also accept them, with this reason"),
+    rig_dir: Path | None = _RIG_DIR,
+    as_json: bool = _JSON,
+) -> None:
+    """Runs what is judged, and nothing else, so often that a baseline can be accepted."""
+    from harness.baseline.accept import accept
+    from harness.pipeline.collect import collect
+    from harness.rig.config import chosen_rig, chosen_rig_dir
+
+    name, folder = chosen_rig(rig), chosen_rig_dir(rig_dir)
+    tell = None if as_json else print
+    found = collect(name, folder, runs=runs, profile=profile, firmware=firmware, jobs=jobs, reports=reports, tell=tell)
+    accepted = accept(found, folder, reason=accept_reason) if accept_reason else None
+    if as_json:
+        written = str(accepted.path) if accepted else None
+        print(json.dumps({"runs": [str(p) for p in found], "accepted": written}, indent=1))
+    elif accepted is None:
+        _screen.print(f"next: k1hil baseline accept {found[0].parent}/* --reason WHY")
+    else:
+        _screen.print(_accepted_table(accepted.samples))
+
+
 @baseline_app.command("accept")
 def baseline_accept(
-    runs: list[Path] = typer.Argument(help="run folders, for example reports/latest; several give a mean and a spread"),
+    runs: list[Path] = typer.Argument(help="run folders, for example reports/latest; 30 make a baseline"),
+    reason: str = typer.Option(..., help="why, for whoever reads the difference"),
     force: bool = typer.Option(False, help="also runs in which the device failed tests"),
     rig_dir: Path | None = _RIG_DIR,
     as_json: bool = _JSON,
@@ -330,9 +366,9 @@ def baseline_accept(
     from harness.baseline.accept import accept
     from harness.rig.config import chosen_rig_dir
 
-    accepted = accept(runs, chosen_rig_dir(rig_dir), force=force)
-    rows = [asdict(e) for e in accepted.entries]
-    _print({"file": str(accepted.path), "entries": rows}, as_json, lambda: _entries(rows))
+    accepted = accept(runs, chosen_rig_dir(rig_dir), reason=reason, force=force)
+    rows = [asdict(s) for s in accepted.samples]
+    _print({"file": str(accepted.path), "metrics": rows}, as_json, lambda: _accepted_table(accepted.samples))
 
 
 @baseline_app.command("show")
@@ -345,15 +381,24 @@ def baseline_show(
 
     name = chosen_rig(name)
     path = baseline_path(chosen_rig_dir(rig_dir), name)
-    rows = [asdict(e) for e in Baseline.load(path, name).entries]
-    _print({"file": str(path), "entries": rows}, as_json, lambda: _entries(rows))
+    sets = Baseline.load(path, name).sets
+    if as_json:
+        print(json.dumps({"file": str(path), "sets": [asdict(s) for s in sets]}, indent=1))
+        return
+    for s in sets:
+        _screen.print(f"profile {s.profile}; {', '.join(f'{k} {v}' for k, v in s.fingerprint.items())}")
+        for entry in s.log:
+            _screen.print(f"  {entry.on}: {entry.reason} ({entry.runs} runs of {entry.firmware})")
+        _screen.print(_accepted_table(list(s.samples.values())))
+    if not sets:
+        _screen.print(f"{path}: nothing accepted; k1hil baseline collect")
 
 
-def _entries(rows: list[dict[str, Any]]) -> Table:
-    table = Table("metric", "value", "unit", "runs", "spread", "cost model")
-    for row in rows:
-        spread = "" if row["spread"] is None else f"{row['spread']:g}"
-        table.add_row(row["key"], f"{row['value']:g}", row["unit"], str(row["runs"]), spread, row["cost_model"])
+def _accepted_table(samples: list[Any]) -> Table:
+    table = Table("metric", "median", "unit", "runs", "least", "most")
+    for s in samples:
+        ends = ("exact", "") if s.alike else (f"{min(s.values):g}", f"{max(s.values):g}")
+        table.add_row(s.key, f"{s.median:g}", s.unit, str(len(s.values)), *ends)
     return table
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRMWARE = ROOT / "firmware"
+DOCTEST = ROOT / ".cache" / "doctest" / "usr" / "include"  # where ./setup unpacks it if the system has none
 BUILD = FIRMWARE / ".pio" / "core-tests"
 FLAGS = "-std=c++17 -O1 -g -DK1_HIL=1 -Wall -Wextra -Wpedantic -Werror -fno-omit-frame-pointer".split()
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
@@ -53,7 +54,7 @@ def compile_one(cxx: str, flags: list[str], source: Path, headers: bytes) -> tup
     if target.exists():
         return target, ""
     scratch = target.with_suffix(f".{os.getpid()}.tmp")
-    command = [cxx, *flags, f"-I{FIRMWARE / 'src'}", f"-I{FIRMWARE / 'test'}", "-isystem", str(ROOT / ".cache" / "doctest" / "usr" / "include")]
+    command = [cxx, *flags, f"-I{FIRMWARE / 'src'}", f"-I{FIRMWARE / 'test'}", "-isystem", str(DOCTEST)]
     command += ["-c", str(source), "-o", str(scratch)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
