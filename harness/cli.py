@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,20 +13,19 @@ from rich.console import Console as Screen
 from rich.markup import escape
 from rich.table import Table
 
+from harness import cli_results
+from harness.cli_results import JSON as _JSON
+from harness.cli_results import RIG as _RIG
+from harness.cli_results import RIG_DIR as _RIG_DIR
+from harness.cli_results import show as _print
 from harness.errors import BadRequest, K1HilError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hardware-in-the-loop tests for K1 LED controllers.")
 rig_app = typer.Typer(no_args_is_help=True, help="Rigs: what is plugged in, and what it can measure.")
-reports_app = typer.Typer(no_args_is_help=True, help="Results of earlier runs.")
-baseline_app = typer.Typer(no_args_is_help=True, help="Accepted metrics of a rig.")
 app.add_typer(rig_app, name="rig")
-app.add_typer(reports_app, name="reports")
-app.add_typer(baseline_app, name="baseline")
+cli_results.add_to(app)
 
 _screen = Screen()
-_RIG_DIR = typer.Option(None, "--rig-dir", envvar="K1HIL_RIG_DIR", help="folder of rig files (default: rigs/)")
-_JSON = typer.Option(False, "--json", help="for programs")
-_RIG = typer.Option(None, "--rig", envvar="K1HIL_RIG", help="rig (default: sim)")
 
 
 def main() -> NoReturn:
@@ -47,13 +45,6 @@ def main() -> NoReturn:
             raise
         show()
         sys.exit(4)
-
-
-def _print(value: Any, as_json: bool, table: Callable[[], Table]) -> None:
-    if as_json:
-        print(json.dumps(value, indent=1))
-    else:
-        _screen.print(table())
 
 
 # ---- rigs ------------------------------------------------------------------------------------------
@@ -242,7 +233,9 @@ def record(
     rig: str = _RIG,
     pattern: str = typer.Option(None, help="pattern id; default: the current one"),
     seconds: float = typer.Option(5.0, help="length"),
-    stimulus: str = typer.Option("music", help="music, clicks, noise, sweep, tone, silence or none"),
+    stimulus: str = typer.Option(
+        "music", help="music, clicks, noise, sweep, tone, latency, silence, none, or a WAV or FLAC file"
+    ),
     firmware: Path | None = typer.Option(None, help="flash this first"),
     seed: int | None = typer.Option(None, help="of a virtual board's randomness"),
     rig_dir: Path | None = _RIG_DIR,
@@ -268,6 +261,28 @@ def record(
         _screen.print(f"{folder}: {recording.n_frames} frames, {size / 1e6:.1f} MB, seed {recording.meta['seed']}")
 
 
+@app.command()
+def analyze(
+    folder: Path = typer.Argument(help="a recording, as k1hil record or a test run keeps it"), as_json: bool = _JSON
+) -> None:
+    """Repeats the analysis of a recording: the same numbers as when it was taken."""
+    from harness.analysis.summary import analyse
+    from harness.recording import Recording
+
+    metrics = analyse(Recording.load(folder))
+
+    def table() -> Table:
+        shown = Table("metric", "value", "unit", "95 % interval", "n", "source", "clock")
+        for m in metrics:
+            interval = f"{m.ci95[0]:g} … {m.ci95[1]:g}" if m.ci95 else ""
+            bound = m.detail.get("clock_bound_ms")
+            clock = f"± {bound:g} ms, {m.detail['trust']}" if bound is not None else ""
+            shown.add_row(m.key, f"{m.value:g}", m.unit, interval, str(m.n), m.source, clock)
+        return shown
+
+    _print({"folder": str(folder), "metrics": [m.to_json() for m in metrics]}, as_json, table)
+
+
 def _stimulus(name: str, seconds: float) -> Any:
     from harness import signals
 
@@ -277,12 +292,18 @@ def _stimulus(name: str, seconds: float) -> Any:
         "noise": lambda: signals.pink_noise(seconds),
         "sweep": lambda: signals.log_sweep(80.0, 4000.0, seconds),
         "tone": lambda: signals.tone(440.0, seconds),
+        "latency": lambda: signals.latency_telegraph(seconds),
         "silence": lambda: signals.silence(seconds),
         "none": lambda: None,
     }
+    if name.lower().endswith((".wav", ".flac")):
+        return signals.load_stimulus(Path(name))
     if name not in makers:
-        raise BadRequest(f"unknown stimulus '{name}'", expected=", ".join(makers))
-    return makers[name]()
+        raise BadRequest(f"unknown stimulus '{name}'", expected=", ".join(makers) + ", or a WAV or FLAC file")
+    try:
+        return makers[name]()
+    except ValueError as error:
+        raise BadRequest(f"the stimulus '{name}' cannot be made", got=str(error)) from error
 
 
 @app.command()
@@ -293,6 +314,8 @@ def bench(
     seed: int | None = typer.Option(None, help="default: drawn afresh"),
     firmware: Path | None = typer.Option(None, help="firmware.bin for a blank flash (default: built from source)"),
     blank: bool = typer.Option(False, "--blank", help="leave a blank flash blank"),
+    sound: bool = typer.Option(False, "--sound", help="with a sound server that the boards hear"),
+    user: str | None = typer.Option(None, "--for", metavar="RIG", help="at the addresses this rig's file names"),
     rig: str = _RIG,
     rig_dir: Path | None = _RIG_DIR,
 ) -> None:
@@ -305,108 +328,10 @@ def bench(
         from harness.pipeline.build import build as build_firmware
 
         firmware = build_firmware("sim", tell=lambda line: print(line, file=sys.stderr, flush=True)).path
-    raise typer.Exit(serve(rig, rig_dir, boards=boards, state=state, seed=seed, firmware=firmware))
-
-
-# ---- results ---------------------------------------------------------------------------------------
-
-
-@reports_app.command("prune")
-def reports_prune(
-    keep: int = typer.Option(10, min=0, help="newest runs to keep"),
-    folder: Path = typer.Option(Path("reports"), help="folder of reports"),
-    as_json: bool = _JSON,
-) -> None:
-    """Removes the reports of old runs."""
-    from harness.report.folder import prune
-
-    removed = prune(folder, keep)
-    _print([str(p) for p in removed], as_json, lambda: _names("removed", [p.name for p in removed]))
-
-
-@baseline_app.command("collect")
-def baseline_collect(
-    rig: str = _RIG,
-    runs: int = typer.Option(30, min=1, max=100, help="runs, each with a seed and a boot of its own"),
-    profile: str = typer.Option("quick", help="quick, standard or nightly"),
-    firmware: Path | None = typer.Option(None, help="firmware.bin or its folder (default: build from source)"),
-    jobs: int = typer.Option(1, min=1, max=16, help="runs at a time; only virtual rigs can do several"),
-    reports: Path = typer.Option(Path("reports"), help="folder of reports"),
-    accept_reason: str = typer.Option("", "--accept", metavar="REASON", help="also accept them, with this reason"),
-    rig_dir: Path | None = _RIG_DIR,
-    as_json: bool = _JSON,
-) -> None:
-    """Runs what is judged, and nothing else, so often that a baseline can be accepted."""
-    from harness.baseline.accept import accept
-    from harness.pipeline.collect import collect
-    from harness.rig.config import chosen_rig, chosen_rig_dir
-
-    name, folder = chosen_rig(rig), chosen_rig_dir(rig_dir)
-    tell = None if as_json else print
-    found = collect(name, folder, runs=runs, profile=profile, firmware=firmware, jobs=jobs, reports=reports, tell=tell)
-    accepted = accept(found, folder, reason=accept_reason) if accept_reason else None
-    if as_json:
-        written = str(accepted.path) if accepted else None
-        print(json.dumps({"runs": [str(p) for p in found], "accepted": written}, indent=1))
-    elif accepted is None:
-        _screen.print(f"next: k1hil baseline accept {found[0].parent}/* --reason WHY")
-    else:
-        _screen.print(_accepted_table(accepted.samples))
-
-
-@baseline_app.command("accept")
-def baseline_accept(
-    runs: list[Path] = typer.Argument(help="run folders, for example reports/latest; 30 make a baseline"),
-    reason: str = typer.Option(..., help="why, for whoever reads the difference"),
-    force: bool = typer.Option(False, help="also runs in which the device failed tests"),
-    rig_dir: Path | None = _RIG_DIR,
-    as_json: bool = _JSON,
-) -> None:
-    """Makes the metrics of finished runs the accepted ones of their rig."""
-    from harness.baseline.accept import accept
-    from harness.rig.config import chosen_rig_dir
-
-    accepted = accept(runs, chosen_rig_dir(rig_dir), reason=reason, force=force)
-    rows = [asdict(s) for s in accepted.samples]
-    _print({"file": str(accepted.path), "metrics": rows}, as_json, lambda: _accepted_table(accepted.samples))
-
-
-@baseline_app.command("show")
-def baseline_show(
-    name: str = typer.Argument(None, envvar="K1HIL_RIG"), rig_dir: Path | None = _RIG_DIR, as_json: bool = _JSON
-) -> None:
-    """Shows the accepted metrics of a rig."""
-    from harness.baseline.store import Baseline, baseline_path
-    from harness.rig.config import chosen_rig, chosen_rig_dir
-
-    name = chosen_rig(name)
-    path = baseline_path(chosen_rig_dir(rig_dir), name)
-    sets = Baseline.load(path, name).sets
-    if as_json:
-        print(json.dumps({"file": str(path), "sets": [asdict(s) for s in sets]}, indent=1))
-        return
-    for s in sets:
-        _screen.print(f"profile {s.profile}; {', '.join(f'{k} {v}' for k, v in s.fingerprint.items())}")
-        for entry in s.log:
-            _screen.print(f"  {entry.on}: {entry.reason} ({entry.runs} runs of {entry.firmware})")
-        _screen.print(_accepted_table(list(s.samples.values())))
-    if not sets:
-        _screen.print(f"{path}: nothing accepted; k1hil baseline collect")
-
-
-def _accepted_table(samples: list[Any]) -> Table:
-    table = Table("metric", "median", "unit", "runs", "least", "most")
-    for s in samples:
-        ends = ("exact", "") if s.alike else (f"{min(s.values):g}", f"{max(s.values):g}")
-        table.add_row(s.key, f"{s.median:g}", s.unit, str(len(s.values)), *ends)
-    return table
-
-
-def _names(title: str, names: list[str]) -> Table:
-    table = Table(title)
-    for name in names:
-        table.add_row(name)
-    return table
+    code = serve(
+        rig, rig_dir, boards=boards, state=state, seed=seed, firmware=firmware, sound=sound, user=user
+    )
+    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

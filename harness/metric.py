@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Direction = Literal["lower", "higher", "target", "none"]
@@ -15,7 +17,7 @@ class Metric:
     """One metric of one recording.
 
     Attributes:
-        name: what was measured, unit in the name where it has one (``render_us_p50``).
+        name: what was measured, unit in the name where it has one (``render_us_mean``).
         value: the estimate; NaN is refused.
         unit: SI-like unit text, ``""`` for plain counts.
         direction: which way is better.
@@ -52,3 +54,29 @@ class Metric:
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON and JUnit."""
         return asdict(self)
+
+
+def pooled(runs: Sequence[Sequence[Metric]]) -> list[Metric]:
+    """The same metrics of several runs as one each: the median, with the single values in ``detail["samples"]``.
+
+    Args:
+        runs: one list per run, the same metrics in the same order.
+
+    Raises:
+        ValueError: no run, or runs that hold different metrics.
+    """
+    if not runs:
+        raise ValueError("nothing to pool: no run")
+    out = []
+    for same in zip(*runs, strict=True):
+        if len({m.key for m in same}) != 1:
+            raise ValueError(f"runs hold different metrics: {', '.join(sorted({m.key for m in same}))}")
+        values = [m.value for m in same]
+        detail = {**same[0].detail, "samples": values}
+        seeds = [m.detail.get("seed") for m in same]
+        if len(same) > 1:
+            detail["seeds"] = seeds
+        first = same[0]
+        several = replace(first, value=statistics.median(values), n=len(same), ci95=None)
+        out.append(replace(several if len(same) > 1 else first, detail=detail))
+    return out

@@ -106,3 +106,11 @@ def travel_leds_per_s(at_s: np.ndarray, level: np.ndarray, starts_s: list[float]
             reached.append(at_s[inside][int(np.argmax(course > 0.5 * course.max()))])
         delays.append(reached[1] - reached[0])
     return (far - near) / float(np.median(delays))
+
+
+OCTAVE_LEDS = 80 / 12  # a note of the pattern octave on a half strip
+
+
+def drive_of(byte: np.ndarray) -> np.ndarray:
+    """What a byte of the red channel was before gamma at full brightness; exact below the shoulder (0.75)."""
+    return np.sqrt((byte + 0.5) / 255.0)

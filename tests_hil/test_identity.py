@@ -24,10 +24,11 @@ def test_console_and_api_tell_the_same_identity(rig):
     assert told["ip"] == rig.wait_network().ip
 
 
-def test_serial_flashed_image_is_not_on_probation(rig, suite):
+def test_the_new_image_is_not_on_probation(rig, suite):
+    """A serial flash ends in slot 0 for good; after an update over the air the self-check has passed."""
     if not suite.options.flash:
         pytest.skip("no firmware was flashed in this run (--no-flash)")
-    assert rig.identity.slot == 0
+    assert suite.options.over_the_air or rig.identity.slot == 0
     assert "pending" not in rig.identity.slot_state.lower()
 
 

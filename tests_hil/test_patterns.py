@@ -79,6 +79,7 @@ def test_pattern_obeys_brightness(record, param, pattern, declared):
         param(brightness=level, speed=1.0)  # the slowest animation then comes round within the music
         brightest[level] = int(pixels(record(music, pattern=pattern, settle_s=0.3)).max())
     wanted = 1.0 if pattern in DIM_BY_DESIGN else 0.25 if declared.raw else (master(0.25) / master(1.0)) ** 2
+    assert brightest[1.0] > 0, "black at full brightness"
     ratio = brightest[0.25] / brightest[1.0]
     assert ratio == pytest.approx(wanted, rel=0.03 if declared.raw or pattern in STILL else 0.35), brightest
 

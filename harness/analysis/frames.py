@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ import numpy.typing as npt
 from harness.analysis.stats import Array, Estimate, batch_estimate
 from harness.metric import Direction, Metric
 from harness.recording import Recording
+
+STAMP_US = 1.0  # resolution of the device's stamps
 
 
 def sent_intervals_us(recording: Recording) -> npt.NDArray[np.int64]:
@@ -58,7 +61,7 @@ def frame_metrics(recording: Recording) -> list[Metric]:
         _metric(recording, "frame_interval_us_p99", batch_estimate(intervals, _p99), "us", "lower"),
         _metric(recording, "frame_jitter_us_p95", jitter, "us", "lower"),
     ]
-    # The device's stamps are whole microseconds: of a stage of 6 µs only the mean tells 10 %, not the median.
+    # Means, because stamps are whole microseconds: the median of a short stage moves in steps of many percent.
     for stage in ("render_us", "quantize_us", "transmit_us"):
         metrics.append(_metric(recording, f"{stage}_mean", batch_estimate(f[stage], _mean), "us", "lower"))
     metrics.append(_metric(recording, "render_us_p95", batch_estimate(f["render_us"], _p95), "us", "lower"))
@@ -67,6 +70,92 @@ def frame_metrics(recording: Recording) -> list[Metric]:
     lost = float(lost_records(recording))
     metrics.append(_metric(recording, "records_lost", Estimate(lost, lost, lost, 1), "", "lower"))
     return metrics
+
+
+# A gap this many periods long is a late frame: less is jitter, twice the period a frame that is not there.
+LATE_PERIODS = 1.5
+
+
+class Fates(NamedTuple):
+    """What became of the frames the device rendered, told by sequence number.
+
+    Attributes:
+        late: sequence numbers of frames sent more than 1.5 periods after the one before, int64[n].
+        lost: rendered and never sent although they would have changed the picture, int64[n].
+        quiet: not sent because the strip already showed the same bytes: no fault, int64[n].
+    """
+
+    late: npt.NDArray[np.int64]
+    lost: npt.NDArray[np.int64]
+    quiet: npt.NDArray[np.int64]
+
+
+def fates(recording: Recording, period_us: float | None = None) -> Fates:
+    """Sorts the frames of a recording.
+
+    Args:
+        period_us: what is asked of the device; default: the median interval.
+    """
+    f = recording.frames
+    quiet = _quiet(recording)
+    lost = f["seq"][~f["sent"] & ~quiet]
+    # A quiet skip leaves a pause that nobody can see: the frame after it is not late.
+    shown = f["sent"] | quiet
+    seq, t_us = f["seq"][shown], f["t_us"][shown]
+    steps = np.diff(t_us)
+    if not steps.size:
+        return Fates(seq[:0], lost, f["seq"][quiet])
+    period = float(np.median(steps)) if period_us is None else period_us
+    # Where records are missing, a wait cannot be told from a frame nobody told us of.
+    missing = np.isin(seq[1:] - 1, f["seq"], invert=True)
+    late = (steps > LATE_PERIODS * period) & ~missing
+    return Fates(seq[1:][late], lost, f["seq"][quiet])
+
+
+def _quiet(recording: Recording) -> npt.NDArray[np.bool_]:
+    """Frames not sent whose bytes are those of the last one sent, bool[n]; none where the pixels are not known."""
+    f, pixels = recording.frames, recording.pixels
+    quiet = np.zeros(f["seq"].size, bool)
+    if f["sent"].all() or not pixels["seq"].size:
+        return quiet
+    row_of = {int(seq): i for i, seq in enumerate(pixels["seq"])}
+    shown: int | None = None
+    for i, (seq, sent) in enumerate(zip(f["seq"].tolist(), f["sent"].tolist(), strict=True)):
+        row = row_of.get(seq)
+        if sent:
+            shown = row
+        elif shown is not None and row is not None:
+            quiet[i] = np.array_equal(pixels["rgb"][shown], pixels["rgb"][row])
+    return quiet
+
+
+def rendered_fps(recording: Recording) -> float:
+    """Rendered frames per second of device time, sent or not, told or not; 0 with fewer than two records."""
+    seq, t_us = recording.frames["seq"], recording.frames["t_us"]
+    span = float(t_us[-1] - t_us[0]) if seq.size > 1 else 0.0
+    return float(seq[-1] - seq[0]) * 1e6 / span if span > 0 else 0.0
+
+
+def pacing_metrics(recording: Recording) -> list[Metric]:
+    """Frames rendered and sent, the tail of the intervals, late and lost frames. Empty when it holds no frames."""
+    intervals = sent_intervals_us(recording)
+    if intervals.size < 16:
+        return []
+    told = fates(recording)
+    values = [
+        ("fps_rendered", rendered_fps(recording), "1/s", "none"),
+        ("frame_interval_us_p95", float(np.percentile(intervals, 95)), "us", "none"),
+        ("frame_interval_us_max", float(intervals.max()), "us", "none"),
+        ("frames_late", float(told.late.size), "", "lower"),
+        ("frames_lost", float(told.lost.size), "", "lower"),
+        ("frames_quiet", float(told.quiet.size), "", "none"),
+    ]
+    n = recording.n_frames
+    out = []
+    for name, value, unit, direction in values:
+        made = _metric(recording, name, Estimate(value, value, value, 1), unit, cast(Direction, direction))
+        out.append(replace(made, n=n))
+    return out
 
 
 def _metric(recording: Recording, name: str, estimate: Estimate, unit: str, direction: Direction) -> Metric:
@@ -80,7 +169,7 @@ def _metric(recording: Recording, name: str, estimate: Estimate, unit: str, dire
         recording.meta.get("provenance", "simulated"),
         ci95=(round(estimate.low, 4), round(estimate.high, 4)) if estimate.n > 1 else None,
         pattern=recording.meta.get("pattern") or "",
-        detail=conditions(recording),
+        detail=conditions(recording) | ({"resolution": STAMP_US} if unit == "us" else {}),
     )
 
 

@@ -1,4 +1,4 @@
-"""The explicit command: the metrics of finished runs become the rig's accepted values."""
+"""The explicit command: the metrics of finished runs become the rig's accepted values, with a reason."""
 
 from __future__ import annotations
 
@@ -6,64 +6,103 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
-from harness.baseline.store import Baseline, Entry, baseline_path
+from harness.baseline.store import MAX_SAMPLES, Acceptance, AcceptedSet, Baseline, Samples, baseline_path
 from harness.errors import BadRequest
 
 MAX_BYTES = 64 << 20
+MAX_REASON = 300
+GOOD_CODES = (0, 1, 11)
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """What was written: the file, and the entries that are new or changed."""
+    """What was written: the file, and the metrics that are new or changed."""
 
     path: Path
-    entries: list[Entry]
+    samples: list[Samples]
 
 
-def accept(runs: Sequence[Path], rig_dir: Path, *, force: bool = False) -> Accepted:
-    """Takes the judged metrics of one or more run folders into ``RIG.baseline.json``.
+def accept(
+    runs: Sequence[Path], rig_dir: Path, *, reason: str, force: bool = False, today: date | None = None
+) -> Accepted:
+    """Takes the judged metrics of run folders into ``RIG.baseline.json``; metrics they do not hold stay as they are.
 
-    Several runs of different seeds give a mean and its spread; runs of one seed count once.
+    Each run adds its values (one per repeat). Runs of one seed are one run: the first counts.
 
     Args:
-        runs: folders written by the suite (with ``metrics.json``), all of one rig.
+        runs: folders written by the suite (with ``metrics.json``), all of one rig, firmware and profile.
         rig_dir: where the baseline file goes.
+        reason: why, for whoever reads the difference.
         force: also accept runs in which tests failed.
+        today: the date of the log entry.
 
     Raises:
-        BadRequest: no run, not a run, runs of several rigs or firmwares, failed tests, or nothing to accept.
+        BadRequest: no reason, no run, not a run, runs that do not belong together, failed tests, nothing to accept.
     """
+    reason = " ".join(reason.split())
+    if not 3 <= len(reason) <= MAX_REASON:
+        raise BadRequest("accepting needs a reason", expected=f"3 to {MAX_REASON} characters", remedy='--reason "why"')
     documents = [_read(folder) for folder in runs]
     if not documents:
-        raise BadRequest("no run to accept", remedy="k1hil baseline accept reports/latest")
-    for what in ("rig", "provenance"):
-        found = {str(d.get(what)) for d in documents}
+        raise BadRequest("no run to accept", remedy="k1hil baseline accept reports/latest --reason WHY")
+    _refuse_mixture(documents)
+    failed = [str(run) for run, d in zip(runs, documents, strict=True) if _failed(d)]
+    if failed and not force:
+        raise BadRequest("a failed run is no baseline", evidence=", ".join(failed), remedy="use a good run, or --force")
+    samples = pooled(documents)
+    if not samples:
+        raise BadRequest("the runs hold no judged metric", evidence=", ".join(map(str, runs)))
+    return _write(documents[0], samples, reason, rig_dir, today or date.today(), _seeds(documents))
+
+
+def pooled(documents: Sequence[dict[str, Any]]) -> list[Samples]:
+    """The values of each judged metric over all runs of different seeds, ordered by key.
+
+    Raises:
+        BadRequest: more values than a baseline holds.
+    """
+    values: dict[str, list[float]] = defaultdict(list)
+    units: dict[str, str] = {}
+    seen: set[tuple[str, int]] = set()
+    for document in documents:
+        seed = document.get("seed")
+        judged = {v["key"] for v in document.get("verdicts", [])}
+        for metric in document.get("metrics", []):
+            key = f"{metric['pattern']}/{metric['name']}" if metric.get("pattern") else str(metric["name"])
+            if key in judged and (key, seed) not in seen:
+                if seed is not None:
+                    seen.add((key, int(seed)))
+                given = (metric.get("detail") or {}).get("samples") or [metric["value"]]
+                values[key] += [float(v) for v in given]
+                units[key] = str(metric.get("unit", ""))
+    longest = max(map(len, values.values()), default=0)
+    if longest > MAX_SAMPLES:
+        raise BadRequest("too many runs for a baseline", expected=f"at most {MAX_SAMPLES}", got=str(longest))
+    return [Samples(key, units[key], tuple(values[key])) for key in sorted(values)]
+
+
+def _refuse_mixture(documents: list[dict[str, Any]]) -> None:
+    for what in ("rig", "provenance", "profile", "fingerprint"):
+        found = {json.dumps(d.get(what), sort_keys=True) for d in documents}
         if len(found) != 1:
             raise BadRequest(f"the runs differ in their {what}", got=", ".join(sorted(found)), remedy="one at a time")
     images = {str((d.get("firmware") or {}).get("sha256")) for d in documents}
     if len(images) != 1:
         raise BadRequest("the runs are of different firmware images", got=", ".join(sorted(images)))
-    failed = [str(run) for run, d in zip(runs, documents, strict=True) if int(d.get("exit_code", 1)) not in (0, 1, 11)]
-    failed += [str(run) for run, d in zip(runs, documents, strict=True) if _device_failed(d)]
-    if failed and not force:
-        raise BadRequest("a failed run is no baseline", evidence=", ".join(failed), remedy="use a good run, or --force")
-    entries = _entries(documents)
-    if not entries:
-        raise BadRequest("the runs hold no judged metric", evidence=", ".join(map(str, runs)))
-    rig = str(documents[0]["rig"])
-    path = baseline_path(rig_dir, rig)
-    before = Baseline.load(path, rig)
-    before.with_entries(entries).save(path)
-    return Accepted(path, entries)
+    if not documents[0].get("fingerprint"):
+        raise BadRequest("the runs have no fingerprint: the rig was never opened", remedy="use a complete run")
 
 
-def _device_failed(document: dict[str, Any]) -> bool:
-    """Whether a test failed for another reason than a change against the baseline (which is what gets accepted)."""
-    return any(t.get("outcome") in ("failed", "error") and not t.get("regressed") for t in document.get("tests", []))
+def _failed(document: dict[str, Any]) -> bool:
+    """Whether it failed for another reason than a change against the old baseline (which is what gets accepted)."""
+    over_budget = any(v.get("over_budget") for v in document.get("verdicts", []))
+    tests = document.get("tests", [])
+    bad = any(t.get("outcome") in ("failed", "error") and not t.get("regressed") for t in tests)
+    return bad or over_budget or int(document.get("exit_code", 1)) not in GOOD_CODES
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -76,38 +115,26 @@ def _read(folder: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadRequest(f"{path} is not JSON", got=str(error)) from error
-    if not isinstance(document, dict) or document.get("schema") != 1:
-        raise BadRequest(f"{path} is not of schema 1")
+    if not isinstance(document, dict) or "rig" not in document or "metrics" not in document:
+        raise BadRequest(f"{path} does not hold a run's metrics")
     return document
 
 
-def _entries(documents: list[dict[str, Any]]) -> list[Entry]:
-    """One entry per judged metric and cost model, from the runs of different seeds."""
-    samples: dict[tuple[str, str], dict[Any, dict[str, Any]]] = defaultdict(dict)
-    for document in documents:
-        judged = {v["key"] for v in document.get("verdicts", [])}
-        for metric in document.get("metrics", []):
-            key = f"{metric['pattern']}/{metric['name']}" if metric.get("pattern") else str(metric["name"])
-            if key in judged:
-                model = str((metric.get("detail") or {}).get("cost_model", ""))
-                seed = document.get("seed")
-                samples[key, model][id(document) if seed is None else seed] = metric
-    firmware = documents[0].get("firmware") or {}
-    seeds, profile = ", ".join(str(d.get("seed")) for d in documents), documents[0].get("profile")
-    source = f"{firmware.get('project')} {firmware.get('version')}, profile {profile}, seeds {seeds}"
-    return [_entry(key, model, list(found.values()), source) for (key, model), found in samples.items()]
+def _seeds(documents: list[dict[str, Any]]) -> tuple[int, ...]:
+    return tuple(sorted({int(d["seed"]) for d in documents if d.get("seed") is not None}))
 
 
-def _entry(key: str, model: str, metrics: list[dict[str, Any]], source: str) -> Entry:
-    values = [float(m["value"]) for m in metrics]
-    noise = [(m["ci95"][1] - m["ci95"][0]) / 2 for m in metrics if m.get("ci95")]
-    return Entry(
-        key,
-        model,
-        round(fmean(values), 4),
-        str(metrics[0].get("unit", "")),
-        runs=len(values),
-        spread=round(stdev(values), 4) if len(values) > 1 else None,
-        noise=round(fmean(noise), 4) if noise else None,
-        source=source,
-    )
+def _write(
+    document: dict[str, Any], samples: list[Samples], reason: str, rig_dir: Path, today: date, seeds: tuple[int, ...]
+) -> Accepted:
+    rig, profile = str(document["rig"]), str(document["profile"])
+    conditions = {str(k): str(v) for k, v in document["fingerprint"].items()}
+    firmware = document.get("firmware") or {}
+    identity = f"{firmware.get('project', '?')} {firmware.get('version', '?')} {str(firmware.get('sha256', ''))[:12]}"
+    runs = max(len(s.values) for s in samples)
+    entry = Acceptance(today.isoformat(), reason, identity, runs, len(samples), seeds)
+    path = baseline_path(rig_dir, rig)
+    before = Baseline.load(path, rig)
+    old = before.find(conditions, profile) or AcceptedSet(conditions, profile)
+    before.with_set(old.accepting(samples, entry)).save(path)
+    return Accepted(path, samples)

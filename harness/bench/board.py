@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from harness.bench import link
 from harness.bench.app import Counts
 from harness.bench.cable import Cable
+from harness.bench.camera import VirtualCamera
 from harness.bench.chip import Chip, LightFrame, Power, ResetReason
 from harness.bench.clock import ClockMode, HostClock
 from harness.bench.config import BoardConfig, Wiring
@@ -32,6 +33,7 @@ from harness.bench.handle import Stop
 from harness.bench.http_backend import VirtualBackend
 from harness.bench.identity import load_mac
 from harness.bench.lines import LineEvent
+from harness.bench.live_sound import LiveSound
 from harness.bench.mic import make_sound
 from harness.bench.net import Network, board_ip, ip_text
 from harness.bench.port import VirtualPort
@@ -96,8 +98,13 @@ class Board:
         self._powered = False
         self.cable = Cable(self.chip, self.config, wiring or self.config.wiring, lambda: self._delays.serial.take())
         self.faults = Faults(self)
+        self.camera: VirtualCamera | None = None
+        if self.config.camera is not None:
+            self.camera = VirtualCamera(self.config.camera, self._draws, self.events)
+            self.chip.light_sink = self.camera.on_light
         self._port: VirtualPort | None = None
         self._serving: Serving | None = None
+        self._sound: LiveSound | None = None
         self.events.add(self.host.now_ns, "board", seed=seed, mac=self.mac.hex(":"), config=self.config.model_dump())
 
     def _latency(self) -> int:
@@ -296,7 +303,7 @@ class Board:
         """Sound at the microphone.
 
         Args:
-            samples: mono, full scale 1.0.
+            samples: full scale 1.0; mono [n], or [n, 2]: the second channel drives the reference LED.
             rate_hz: of the samples.
             at_ns: host time of the first one; None: as soon as a sound card could.
 
@@ -316,15 +323,24 @@ class Board:
                 raise BadRequest(
                     "the sound would start in the past", expected=f"at or after {earliest} ns", got=f"{start} ns"
                 )
+            stereo = np.ndim(samples) == 2 and np.shape(samples)[1] == 2
+            output = start + round(self.config.output_delay_ms * 1e6)
             delay = round(self.config.audio_delay_ms * 1e6)
-            self.chip.add_sound(make_sound(samples, rate_hz, start + delay))
-            self.events.add(start, "sound", at_microphone_ns=start + delay, seconds=len(samples) / rate_hz)
+            self.chip.add_sound(make_sound(samples[:, 0] if stereo else samples, rate_hz, output + delay))
+            if stereo and self.camera is not None:
+                self.camera.reference.add(samples[:, 1], rate_hz, output)
+            self.events.add(
+                start, "sound", at_microphone_ns=output + delay, at_reference_ns=output if stereo else None,
+                seconds=len(samples) / rate_hz,
+            )  # fmt: skip
             return start
 
     def silence(self) -> None:
         """Stops every sound, as far as the chip has not heard it."""
         with self.lock:
             self.chip.clear_sounds()
+            if self.camera is not None:
+                self.camera.reference.cut(self.host.now_ns)
 
     def take_light(self) -> list[LightFrame]:
         """All frames sent to the strips since the last call, oldest first.
@@ -373,15 +389,30 @@ class Board:
         """Opens real loopback ports (serial by RFC 2217 and plain socket, HTTP, OTA) and switches to wall time.
 
         Args:
-            ports: fixed TCP/UDP ports by name (``rfc2217``, ``socket``, ``http``, ``ota``); others are free ones.
+            ports: fixed TCP/UDP ports by name (``rfc2217``, ``socket``, ``http``, ``ota``, ``camera``); free
+                ones otherwise.
         """
         if self._serving is None:
+            if self.config.microphone:
+                self._hear()
             with self.changed:
                 self.host.enter_wall()
             self.power_on()
             self._serving = Serving(self, ports or {})
             self._serving.start()
         return self._serving.addresses
+
+    def _hear(self) -> None:
+        """The microphone is at a sound server from now on."""
+        sound = LiveSound(self)
+        with self.lock:
+            self._sound = self.chip.air = sound
+            if self.chip.mic is not None:
+                self.chip.mic.air = sound
+
+    def heard_until(self, host_ns: int) -> int:
+        """How far time may go, at most ``host_ns``, without inventing sound that has not come yet."""
+        return host_ns if self._sound is None else self._sound.heard_until(host_ns)
 
     def hang_up(self) -> None:
         """Outside clients lose the serial port, as when a USB device goes away."""
@@ -393,11 +424,19 @@ class Board:
         serving, self._serving = self._serving, None
         if serving is not None:
             serving.stop()
+            sound, self._sound = self._sound, None
+            if sound is not None:
+                sound.close()
             with self.changed:
+                self.chip.air = None
+                if self.chip.mic is not None:
+                    self.chip.mic.air = None
                 before = self.host.now_ns
                 self.host.leave_wall()
                 self._delays.reseed(self.host.epoch)
                 self.chip.time_jumped(self.host.now_ns - before)
+                if self.camera is not None:
+                    self.camera.time_jumped(self.host.now_ns, self.host.epoch)
 
     def close(self) -> None:
         """Ends everything; safe to call twice."""
@@ -405,6 +444,8 @@ class Board:
         with self.lock:
             self.chip.close()
             self.chip.flash.close()
+            if self.camera is not None:
+                self.camera.flush_log()
             self.events.close()
         if self._temporary:
             shutil.rmtree(self.state_dir, ignore_errors=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from harness.bench.draws import Draws
 from harness.bench.efuse import Efuse
 from harness.bench.events import EventLog
 from harness.bench.flash import NorFlash
-from harness.bench.mic import MicFaults, Microphone, Sound
+from harness.bench.mic import Air, MicFaults, Microphone, Sound
 from harness.bench.net import Network, board_ip
 from harness.bench.payload import PayloadStore
 from harness.bench.rom import Action, Loader
@@ -96,10 +97,12 @@ class Chip:
         self.loader = Loader(flash, efuse)
         self.light: deque[LightFrame] = deque(maxlen=config.light_tap_frames)
         self.light_lost = 0
+        self.light_sink: Callable[[LightFrame], None] | None = None  # who else sees the light
         self.light_faults = LightFaults(frozenset(config.faults.dead_leds), config.faults.drop_frames)
         self.mic: Microphone | None = None
         self.mic_faults = MicFaults(config.faults.mute_mic, config.faults.unplug_mic)
         self.sounds: list[Sound] = []
+        self.air: Air | None = None
         self.network_wanted = config.network and not config.faults.network_down
         self.cost_model = ""
         self.boots = 0
@@ -221,7 +224,7 @@ class Chip:
         self.mic = Microphone(
             clock=self.clock, first_sample_ns=first_sample_ns, noise=lambda block: self._stream("microphone", block),
             noise_rms=10.0 ** (self.config.mic_noise_dbfs / 20.0), dc_offset=self.config.mic_dc_offset,
-            sounds=self.sounds, faults=self.mic_faults,
+            sounds=self.sounds, faults=self.mic_faults, air=self.air,
         )  # fmt: skip
         self.app = RunningApp(
             self._payloads.spawn(run.payload), start, self.mic, self,
@@ -332,7 +335,10 @@ class Chip:
             rgb_a, rgb_b = (_darken(rgb, faults.dead) for rgb in (rgb_a, rgb_b))
         if len(self.light) == self.config.light_tap_frames:
             self.light_lost += 1
-        self.light.append(LightFrame(self.clock.to_host(at_ns), latch_us, rgb_a, rgb_b))
+        frame = LightFrame(self.clock.to_host(at_ns), latch_us, rgb_a, rgb_b)
+        self.light.append(frame)
+        if self.light_sink is not None:
+            self.light_sink(frame)
 
     def on_console(self, at_ns: int, data: bytes) -> None:
         self.console.emit(self.clock.to_host(at_ns), data)

@@ -59,6 +59,16 @@ class HostClock:
         assert self._wall_base_ns is not None
         return time.monotonic_ns() - self._wall_base_ns
 
+    def monotonic_of(self, host_ns: float) -> float:
+        """The monotonic clock at a host time. Only in wall mode."""
+        assert self._wall_base_ns is not None
+        return host_ns + self._wall_base_ns
+
+    def of_monotonic(self, mono_ns: int) -> int:
+        """Host time at a monotonic time. Only in wall mode."""
+        assert self._wall_base_ns is not None
+        return mono_ns - self._wall_base_ns
+
     def enter_wall(self) -> None:
         """From here on time follows the monotonic clock, continuing at ``now_ns``."""
         if self._wall_base_ns is None:

@@ -9,6 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.bench.camera_config import CameraConfig
+
 Wiring = Literal["cross", "direct", "usb-jtag"]
 
 
@@ -49,6 +51,14 @@ class BoardConfig(BaseModel):
     mic_noise_dbfs: float = Field(default=-72.0, ge=-200.0, le=0.0, description="rms of microphone and room noise")
     mic_dc_offset: int = Field(default=-6640, ge=-131_072, le=131_071, description="SPH0645 offset in 18-bit steps")
     audio_delay_ms: float = Field(default=0.0, ge=0.0, le=5_000.0, description="loudspeaker and air, never reported")
+    output_delay_ms: float = Field(
+        default=0.0, ge=0.0, le=5_000.0, description="sound card, never reported: microphone and reference LED alike"
+    )
+
+    microphone: str = Field(
+        default="", max_length=200, pattern=r"^(pulse:[\w.-]+)?$",
+        description="pulse:SINK.monitor: a served board hears what that PulseAudio sink plays",
+    )
 
     network: bool = True
     wifi_connect_ms: float = Field(default=500.0, ge=0.0, le=60_000.0, description="application start to an address")
@@ -63,6 +73,7 @@ class BoardConfig(BaseModel):
     light_tap_frames: int = Field(default=60_000, ge=1, le=2_000_000, description="frames kept until taken")
 
     faults: FaultConfig = FaultConfig()
+    camera: CameraConfig | None = Field(default=None, description="camera and scene; none without the table")
 
     def console_rate(self, baud: int | None = None) -> int:
         """Bytes per second that leave the chip while its console drains (ten bits a byte on a UART)."""

@@ -37,3 +37,32 @@ class EventLog:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class Batch:
+    """Events that come by the hundred each second, written many to a line: each field becomes a list."""
+
+    def __init__(self, log: EventLog, kind: str, size: int = 256) -> None:
+        self._log = log
+        self._kind = kind
+        self._size = size
+        self._host_ns = 0
+        self._fields: dict[str, list[Any]] = {}
+        self._n = 0
+
+    def add(self, host_ns: int, **fields: Any) -> None:
+        """One event; all of a batch have the same fields."""
+        if self._n == 0:
+            self._host_ns = host_ns
+            self._fields = {name: [] for name in fields}
+        for name, value in fields.items():
+            self._fields[name].append(value)
+        self._n += 1
+        if self._n >= self._size:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what has come so far."""
+        if self._n:
+            self._log.add(self._host_ns, self._kind, **self._fields)
+            self._n = 0

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Literal, Protocol
 
 from harness.bench.cable import Cable
+from harness.bench.camera import VirtualCamera
 from harness.bench.chip import Chip
 from harness.bench.clock import HostClock
 from harness.bench.config import BoardConfig
@@ -35,6 +36,7 @@ class BoardHandle(Protocol):
     console: ConsoleLine
     network: Network
     events: EventLog
+    camera: VirtualCamera | None
 
     @property
     def now_ns(self) -> int:
@@ -53,6 +55,9 @@ class BoardHandle(Protocol):
 
     def step(self, target_ns: int, mask: int = 0) -> None:
         """One slice of time, for the pacing thread."""
+
+    def heard_until(self, host_ns: int) -> int:
+        """How far time may go, at most ``host_ns``, without inventing sound that has not come yet."""
 
     def reset(self, *, download: bool = False) -> None:
         """A finger on EN (and on BOOT)."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
 from harness.bench.board import Board
 from harness.bench.config import BoardConfig
+from harness.bench.pulse_server import PulseServer
+from harness.bench.status import StatusServer
 from harness.errors import BadRequest, HarnessFault
 from harness.wire.image import ImageError, parse_image
 
@@ -68,8 +75,13 @@ def serve_boards(
     config: BoardConfig | None = None,
     out: TextIO | None = None,
     stop: threading.Event | None = None,
+    ports: Mapping[str, int] | None = None,
+    sound: bool = False,
 ) -> int:
     """Serves ``n`` boards until SIGINT, SIGTERM or ``stop``; one line of JSON per board as it becomes ready.
+
+    A line holds the addresses of the board, ``status`` (where the bench tells its own faults) and ``environment``
+    (what a program needs in its environment to play to the boards; empty without ``sound``).
 
     Args:
         n: number of boards, 1 to 64; each with a MAC of its own.
@@ -79,40 +91,72 @@ def serve_boards(
         config: of every board.
         out: where the lines go (standard output).
         stop: ends the service, for callers that handle signals themselves.
+        ports: fixed ports by name (``rfc2217``, ``socket``, ``http``, ``ota``, ``camera``, ``status``) of a single
+            board.
+        sound: starts a sound server that the boards' microphones hear.
 
     Returns:
         0 after a clean stop, 3 when a board had a harness fault.
     """
-    if not 1 <= n <= _MOST_BOARDS:
-        raise BadRequest("unusable number of boards", expected=f"1 to {_MOST_BOARDS}", got=str(n))
+    if not 1 <= n <= _MOST_BOARDS or (ports and n > 1):
+        raise BadRequest("unusable number of boards", expected="1" if ports else f"1 to {_MOST_BOARDS}", got=str(n))
     # Nobody takes light from a live board: keep little of it.
     live_config = (config or BoardConfig()).model_copy(update={"light_tap_frames": 600})
+    fixed = dict(ports or {})
     target = sys.stdout if out is None else out
     done = threading.Event() if stop is None else stop
-    faulty = False
+    boards: list[Board] = []
 
-    def complain(fault: HarnessFault) -> None:
-        nonlocal faulty
-        faulty = True
-        print(fault, file=sys.stderr, flush=True)
+    def faults() -> list[str]:
+        return [str(f) for board in boards for f in (*board.harness_faults, board.fault) if f is not None]
 
     with ExitStack() as stack:
         if stop is None:
             stack.enter_context(_signals_set(done))
-        boards = []
+        environment: dict[str, str] = {}
+        if sound:
+            server = _sound_server(stack)
+            environment = server.environment
+            live_config = live_config.model_copy(update={"microphone": server.monitor})
+        status = StatusServer(faults, fixed.pop("status", 0))
+        stack.callback(status.close)
         for i in range(n):
             board = Board(
                 None if state_dir is None else state_dir / f"board{i}", seed=(seed + i) % 2**64, config=live_config
             )
             stack.callback(board.close)
-            board.on_report = complain
+            board.on_report = _complain
             if firmware is not None:
                 preload(board, firmware)
             boards.append(board)
-            print(board.serve().to_json(), file=target, flush=True)
+            line = {**asdict(board.serve(ports=fixed)), "status": status.url, "environment": environment}
+            print(json.dumps(line), file=target, flush=True)
         done.wait()
-        faulty = faulty or any(board.fault is not None for board in boards)
+        faulty = bool(faults())
     return 3 if faulty else 0
+
+
+def _complain(fault: HarnessFault) -> None:
+    print(fault, file=sys.stderr, flush=True)
+
+
+def _sound_server(stack: ExitStack) -> PulseServer:
+    """A sound server for this process and its children, gone with ``stack``."""
+    folder = Path(tempfile.mkdtemp(prefix="k1hil-sound-"))
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+    server = stack.enter_context(PulseServer(folder))
+    before = {name: os.environ.get(name) for name in server.environment}
+    os.environ.update(server.environment)
+
+    def restore() -> None:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+    stack.callback(restore)
+    return server
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ CHIP_RATE_HZ = 12_800
 _FULL_SCALE = 131_071  # 18 significant bits
 _BLOCK = 8_192
 _WORK_RATE_HZ = 96_000  # six-point interpolation is better than -90 dB below 6.4 kHz at this rate
-_STOP_HZ, _PASS_HZ = 6_700.0, 5_800.0  # the anti-alias edge: what folds back lands above 6.1 kHz
+STOP_HZ, PASS_HZ = 6_700.0, 5_800.0  # the anti-alias edge: what folds back lands above 6.1 kHz
 _MAX_SAMPLES = 192_000 * 7_200
 
 
@@ -69,10 +70,10 @@ def make_sound(samples: NDArray[np.float32], rate_hz: float, start_ns: int) -> S
     if not 4_000 <= rate_hz <= 192_000:
         raise BadRequest("unusable sample rate", expected="4000 to 192000 Hz", got=f"{rate_hz} Hz")
     lead = 0
-    if rate_hz > 2 * _STOP_HZ:
-        taps, beta = signal.kaiserord(80.0, (_STOP_HZ - _PASS_HZ) / (rate_hz / 2))
+    if rate_hz > 2 * STOP_HZ:
+        taps, beta = signal.kaiserord(80.0, (STOP_HZ - PASS_HZ) / (rate_hz / 2))
         taps |= 1
-        fir = signal.firwin(taps, (_STOP_HZ + _PASS_HZ) / 2, window=("kaiser", beta), fs=rate_hz)
+        fir = signal.firwin(taps, (STOP_HZ + PASS_HZ) / 2, window=("kaiser", beta), fs=rate_hz)
         x = signal.oaconvolve(x, fir, mode="full")
         lead = taps // 2
     up = max(1, int(np.ceil(_WORK_RATE_HZ / rate_hz)))
@@ -104,6 +105,13 @@ def interpolate(x: NDArray[np.float32], position: NDArray[np.float64]) -> NDArra
     return out
 
 
+class Air(Protocol):
+    """Sound that comes while the board runs, beside the sounds known beforehand."""
+
+    def at(self, first_host_ns: float, step_ns: float, n: int) -> NDArray[np.float64]:
+        """The sound at ``n`` instants of host time, full scale 1.0."""
+
+
 @dataclass
 class MicFaults:
     """Switchable while the board lives."""
@@ -123,6 +131,7 @@ class Microphone:
         noise_rms: rms of the noise, full scale 1.0.
         dc_offset: in 18-bit steps.
         sounds: everything in the air; shared with the board, which adds to it.
+        air: streamed sound; only words up to the present can be made with it.
     """
 
     clock: DeviceClock
@@ -132,9 +141,11 @@ class Microphone:
     dc_offset: int
     sounds: list[Sound]
     faults: MicFaults = field(default_factory=MicFaults)
+    air: Air | None = None
     sent: int = 0
     _block: int = -1
     _words: bytes = b""
+    _analog: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
     def host_of(self, index: int) -> int:
         """Host time (ns) at which word ``index`` is sampled."""
@@ -152,11 +163,24 @@ class Microphone:
         return words[lo : lo + n]
 
     def _render_block(self, block: int) -> NDArray[np.int32]:
+        return self._quantise(self._analog_block(block))
+
+    def _quantise(self, x: NDArray[np.float64]) -> NDArray[np.int32]:
         if self.faults.muted:
-            return np.zeros(_BLOCK, dtype=np.int32)
+            return np.zeros(len(x), dtype=np.int32)
+        steps = np.rint(x * _FULL_SCALE) + self.dc_offset
+        words: NDArray[np.int32] = np.clip(steps, -131_072, 131_071).astype("<i4") << 14
+        return words
+
+    @property
+    def _step_ns(self) -> float:
+        """Host time between two words."""
+        return link.SAMPLE_NS / (1.0 + self.clock.skew_ppm * 1e-6)
+
+    def _analog_block(self, block: int) -> NDArray[np.float64]:
         first = block * _BLOCK
         x: NDArray[np.float64] = self.noise(block).standard_normal(_BLOCK) * self.noise_rms
-        step_ns = link.SAMPLE_NS / (1.0 + self.clock.skew_ppm * 1e-6)
+        step_ns = self._step_ns
         t0, t1 = self.host_of(first), self.host_of(first + _BLOCK)
         for sound in self.sounds:
             margin = round((sound.lead + 4) * 1e9 / sound.rate_hz)
@@ -164,9 +188,7 @@ class Microphone:
                 start = (t0 - sound.start_ns) * (sound.rate_hz * 1e-9) + sound.lead
                 position = start + np.arange(_BLOCK, dtype=np.float64) * (step_ns * sound.rate_hz * 1e-9)
                 x += interpolate(sound.samples, position)
-        steps = np.rint(x * _FULL_SCALE) + self.dc_offset
-        words: NDArray[np.int32] = np.clip(steps, -131_072, 131_071).astype("<i4") << 14
-        return words
+        return x
 
     def take(self, until_device_ns: int) -> Iterable[bytes]:
         """MIC frames with every word sampled up to ``until_device_ns`` that was not sent yet; none while unplugged."""
@@ -180,10 +202,16 @@ class Microphone:
         while self.sent < end:
             block = self.sent // _BLOCK
             if block != self._block:
-                self._words = self._render_block(block).tobytes()
+                self._analog = self._analog_block(block)
+                self._words = b"" if self.air is not None else self._quantise(self._analog).tobytes()
                 self._block = block
             stop = min(end, (block + 1) * _BLOCK)
-            lo = (self.sent - block * _BLOCK) * 4
-            frames.append(link.mic(self.sent, self._words[lo : (stop - block * _BLOCK) * 4]))
+            lo, hi = self.sent - block * _BLOCK, stop - block * _BLOCK
+            if self.air is None:
+                words = self._words[lo * 4 : hi * 4]
+            else:
+                streamed = self.air.at(self.host_of(self.sent), self._step_ns, hi - lo)
+                words = self._quantise(self._analog[lo:hi] + streamed).tobytes()
+            frames.append(link.mic(self.sent, words))
             self.sent = stop
         return frames

@@ -61,7 +61,7 @@ class Pacer:
                     self._nudged = False
 
     def _slice(self) -> bool:
-        """One slice; True when the board stands where wall time stands."""
+        """One slice; True when the board stands where wall time stands, or where the sound it hears ends."""
         host = self._board.host
         target = host.wall_now()
         late = target - host.now_ns
@@ -76,5 +76,6 @@ class Pacer:
             )
             host.forgive()
             return True
+        target = self._board.heard_until(target)
         self._board.step(min(target, host.now_ns + _SLICE_NS))
         return host.now_ns >= target

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from harness.bench.bridge import Bridge
 from harness.bench.chip import Power
 from harness.bench.handle import BoardHandle
+from harness.bench.mjpeg import MjpegServer
 from harness.bench.pacer import Pacer
 from harness.bench.servers import serve_rfc2217, serve_socket
 
@@ -21,13 +22,14 @@ _SYNC_HEAD = bytes.fromhex("c000082400")
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where outside clients find a served board."""
+    """Where outside clients find a served board; ``camera`` is "" when it has none."""
 
     mac: str
     serial: str
     socket: str
     http: str
     ota: str
+    camera: str = ""
 
     def to_json(self) -> str:
         """One line, keys as the attributes."""
@@ -131,17 +133,23 @@ class Serving:
             serve_rfc2217(OutsideConsole(board, shared, has_lines=True), tcp_port=ports.get("rfc2217", 0)),
             serve_socket(OutsideConsole(board, shared, has_lines=False), tcp_port=ports.get("socket", 0)),
         ]
+        self._camera = None
+        if board.camera is not None:
+            self._camera = MjpegServer(board, board.camera, ports.get("camera", 0))
         self.addresses = Addresses(
             mac=board.mac.hex(":"),
             serial=f"rfc2217://127.0.0.1:{self._servers[0].port}",
             socket=f"socket://127.0.0.1:{self._servers[1].port}",
             http=f"http://127.0.0.1:{http}",
             ota=f"127.0.0.1:{ota}",
+            camera="" if self._camera is None else self._camera.url,
         )
 
     def start(self) -> None:
         self._pacer.start()
         self._bridge.start()
+        if self._camera is not None:
+            self._camera.start()
 
     def hang_up(self) -> None:
         """Turns the serial clients out: the cable was pulled."""
@@ -150,6 +158,8 @@ class Serving:
 
     def stop(self) -> None:
         """Joins every thread; the board then stands still."""
+        if self._camera is not None:
+            self._camera.stop()
         for server in self._servers:
             server.stop()
         self._bridge.stop()

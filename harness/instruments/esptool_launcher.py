@@ -3,13 +3,14 @@
     … esptool_launcher [--expect-mac MAC] -- COMMON-ARGS -- WRITE-ARGS
 
 esptool is a program of its own (GPL); nothing of the harness imports it. What this process adds: a fast
-``rfc2217://`` client, and with ``--expect-mac`` a look at the chip's MAC before the first byte is written. Exit
-codes are esptool's, or:
+``rfc2217://`` client, no hex dumps that nobody reads, and with ``--expect-mac`` a look at the chip's MAC before the
+first byte is written. Exit codes are esptool's, or:
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import runpy
 import sys
@@ -39,6 +40,17 @@ class _Tee(io.TextIOBase):
 
     def isatty(self) -> bool:
         return False
+
+
+def without_hex_dumps() -> None:
+    """Lets esptool's trace lines name the length of a packet instead of dumping it.
+
+    It formats every packet for its trace although nobody asked for one: 25 ms a block, more than the block takes on
+    the link. A release without that formatter is left as it is.
+    """
+    formatter = getattr(importlib.import_module("esptool.loader"), "HexFormatter", None)
+    if formatter is not None:
+        formatter.__str__ = lambda packet: f"({len(getattr(packet, '_s', b''))} bytes)"
 
 
 def run_esptool(args: Sequence[str]) -> int:
@@ -80,6 +92,7 @@ def _check_mac(common: Sequence[str], expected: str) -> int:
 def main(argv: Sequence[str]) -> int:
     """Entry point; see the module's text."""
     serial_handlers.use()
+    without_hex_dumps()
     own, _, rest = _split(argv)
     common, _, command = _split(rest)
     before = "default-reset"

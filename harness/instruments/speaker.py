@@ -1,28 +1,42 @@
 """A loudspeaker at the device's microphone, through PortAudio.
 
-One stream stays open for the whole session, because the lag from start to sound differs each time a stream is
-opened. The start time of a stimulus is the driver's word (``outputBufferDacTime``), good enough to find the sound in
-a recording; absolute latency needs a reference.
+One stream stays open for the whole session, because the lag from start to sound differs each time a stream is opened.
+Where the rig hears its own output (a cable from line out to line in, the monitor of a sound server), the same stream
+records it, so that both directions share one sample clock. Without that, the start time of a stimulus is the driver's
+word (``outputBufferDacTime``): good enough to find the sound in a recording, not for absolute latency.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from harness.errors import BadRequest, RigFault
-from harness.signals import RATE_HZ, Stimulus
+from harness.instruments.audio_in import PlayReport, SoundSpoiled
+from harness.instruments.pilot import find, mark
+from harness.instruments.tape import Tape
+from harness.signals import RATE_HZ, Samples, Stimulus, stereo
 
 START_TIMEOUT_S = 3.0
+# The stimulus begins so long after the mark before it: room for the mark's echo in the loopback.
+LEAD_S = 0.1
+HEARD_TIMEOUT_S = 2.0
+# Lags are known to a hundredth of a sample; two samples are a slide.
+MOST_SLIP_MS = 0.05
 INSTALL = "apt-get install -y libportaudio2 (macOS: brew install portaudio)"
 
 
 def audio_outputs() -> tuple[list[dict[str, Any]], str]:
     """Audio outputs of this machine ({index, name, rate_hz}), and what is wrong when they cannot be listed."""
+    return _devices("max_output_channels")
+
+
+def _devices(direction: str) -> tuple[list[dict[str, Any]], str]:
     try:
         import sounddevice
     except OSError as error:  # the wheel loads libportaudio when imported
@@ -33,12 +47,12 @@ def audio_outputs() -> tuple[list[dict[str, Any]], str]:
         rows = list(sounddevice.query_devices())
     except sounddevice.PortAudioError as error:
         return [], f"PortAudio cannot list devices ({error})"
-    outputs = [
+    found = [
         {"index": int(row["index"]), "name": str(row["name"]), "rate_hz": int(row["default_samplerate"])}
         for row in rows
-        if row["max_output_channels"] > 0
+        if row[direction] > 0
     ]
-    return outputs, ""
+    return found, ""
 
 
 def find_output(part: str) -> int:
@@ -50,102 +64,251 @@ def find_output(part: str) -> int:
     outputs, problem = audio_outputs()
     if problem:
         raise RigFault(problem, remedy=INSTALL)
-    hits = [o for o in outputs if part.lower() in o["name"].lower()]
+    return _the_one(outputs, part, "output", "device")
+
+
+def find_input(part: str) -> int:
+    """Index of the one input whose name contains ``part``; see :func:`find_output`."""
+    inputs, problem = _devices("max_input_channels")
+    if problem:
+        raise RigFault(problem, remedy=INSTALL)
+    return _the_one(inputs, part, "input", "loopback")
+
+
+def _the_one(rows: list[dict[str, Any]], part: str, kind: str, key: str) -> int:
+    hits = [o for o in rows if part.lower() in o["name"].lower()]
     exact = [o for o in hits if o["name"].lower() == part.lower()]
     hits = exact if len(exact) == 1 else hits
     if len(hits) != 1:
         raise RigFault(
-            f"{len(hits)} audio outputs contain '{part}'",
+            f"{len(hits)} audio {kind}s contain '{part}'",
             expected="exactly one",
-            got="; ".join(o["name"] for o in outputs) or "no audio output at all",
-            remedy="give [audio] device of the rig file a part of exactly one name (k1hil rig new lists them)",
+            got="; ".join(o["name"] for o in rows) or f"no audio {kind} at all",
+            remedy=f"give [audio] {key} of the rig file a part of exactly one name (k1hil rig new lists them)",
         )
     return int(hits[0]["index"])
 
 
+@dataclass
+class _Play:
+    """What goes out: frames [n, 2] from stream frame ``first`` on (None: at the next block)."""
+
+    frames: npt.NDArray[np.float32]
+    lead: int
+    first: int | None = None
+    at_ns: int | None = None
+    start_ns: int = 0
+    ending: int | None = None  # stream frame at which the mark after the stimulus begins
+
+
 class Speaker:
-    """Plays stimuli on one output; both channels carry the same.
+    """Plays stimuli on one output, recording what the rig hears of it.
 
     Args:
         device: part of the output's name.
-        volume: factor on the samples, 0 to 1.
+        volume: factor on the samples of the sound, 0 to 1.
         now_ns: host clock.
+        loopback: part of the name of the input that hears the output; "": none.
+        channels: ``both`` outputs carry the sound; ``left``: the second one drives the reference LED and carries marks.
+        latency_s: buffer asked of the sound system.
+        path_ms: from the output to the microphone.
 
     Raises:
-        RigFault: the output cannot be found or opened.
+        RigFault: a device cannot be found or opened.
     """
 
     exact_start = False
 
-    def __init__(self, device: str, volume: float, now_ns: Callable[[], int]) -> None:
-        index = find_output(device)
+    def __init__(
+        self,
+        device: str,
+        volume: float,
+        now_ns: Callable[[], int],
+        *,
+        loopback: str = "",
+        channels: str = "both",
+        latency_s: float = 0.1,
+        path_ms: float = 0.0,
+    ) -> None:
+        output = find_output(device)
+        source = find_input(loopback) if loopback else None
         import sounddevice
 
         self._now_ns = now_ns
         self._volume = volume
-        self._lock = threading.Lock()
-        self._samples: npt.NDArray[np.float32] | None = None
-        self._at_ns: int | None = None
-        self._next = 0
-        self._start_ns = 0
-        self._started = threading.Event()
-        self.glitches = 0
+        self._left_only = channels == "left"
+        self._path_ns = round(path_ms * 1e6)
+        self._lock = threading.Condition()
+        self._play: _Play | None = None
+        self._frame = 0
+        self._flags: dict[str, int] = {}
+        self._tape = Tape(RATE_HZ) if source is not None else None
+        common = {"samplerate": RATE_HZ, "channels": 2, "dtype": "float32", "latency": latency_s}
         try:
-            self._stream = sounddevice.OutputStream(
-                samplerate=RATE_HZ, device=index, channels=2, dtype="float32", callback=self._fill
-            )
+            if source is None:
+                self._stream = sounddevice.OutputStream(device=output, callback=self._fill, **common)
+            else:
+                self._stream = sounddevice.Stream(device=(source, output), callback=self._both, **common)
             self._stream.start()
         except sounddevice.PortAudioError as error:
             raise RigFault(
                 f"audio output '{device}' cannot be opened", got=str(error), remedy="is another program using it?"
             ) from error
 
+    @property
+    def marked(self) -> bool:
+        """Whether slides are noticed: there is a loopback, and a channel for marks that the device does not hear."""
+        return self._tape is not None and self._left_only
+
     def play(self, stimulus: Stimulus, at_ns: int | None = None) -> int:
         """See :class:`harness.instruments.audio_in.AudioIn`. A stimulus that still plays is cut off."""
         if stimulus.rate_hz != RATE_HZ:
             raise BadRequest("unusable sample rate", expected=f"{RATE_HZ} Hz", got=f"{stimulus.rate_hz} Hz")
+        play = _Play(*self._frames_of(stimulus))
+        if at_ns is not None:
+            play.at_ns = at_ns - self._path_ns - round(play.lead * 1e9 / RATE_HZ)
+        wait_s = START_TIMEOUT_S + (max(0.0, (at_ns - self._now_ns()) / 1e9) if at_ns is not None else 0.0)
         with self._lock:
-            self._started.clear()
-            self._samples = stimulus.samples * np.float32(self._volume)
-            self._at_ns, self._next = at_ns, 0
-        wait_s = START_TIMEOUT_S + max(0.0, ((at_ns or 0) - self._now_ns()) / 1e9 if at_ns else 0.0)
-        if not self._started.wait(wait_s):
-            raise RigFault(
-                "the audio output takes no samples",
-                expected=f"sound within {wait_s:.1f} s",
-                got="stream is active" if self._stream.active else "stream has stopped",
-                remedy="was it unplugged? k1hil rig check",
-            )
-        return self._start_ns
+            self._flags.clear()
+            if self._tape is not None:
+                self._tape.rewind()
+            self._play = play
+            if not self._lock.wait_for(lambda: play.first is not None, wait_s):
+                raise self._dead(f"sound within {wait_s:.1f} s")
+        return play.start_ns
+
+    def _frames_of(self, stimulus: Stimulus) -> tuple[npt.NDArray[np.float32], int]:
+        """Both channels with what goes before the stimulus, and how many frames that is."""
+        if not self._left_only:
+            return np.repeat((stimulus.samples * np.float32(self._volume))[:, None], 2, axis=1), 0
+        frames = stereo(stimulus)
+        frames[:, 0] *= np.float32(self._volume)
+        if not self.marked:
+            return frames, 0
+        lead = np.zeros((round(LEAD_S * RATE_HZ), 2), np.float32)
+        lead[: _MARK.size, 1] = _MARK
+        return np.concatenate([lead, frames]), len(lead)
+
+    def finish(self) -> PlayReport:
+        """See :class:`harness.instruments.audio_in.AudioIn`."""
+        with self._lock:
+            play = self._play
+            if play is None or play.first is None:
+                return PlayReport(self._now_ns(), 0, "driver")
+            if self.marked:
+                self._await_marks(play)
+            self._play = None
+            flags = dict(self._flags)
+            tape = self._tape.cut() if self._tape is not None else None
+        if flags:
+            raise SoundSpoiled(
+                "the sound had gaps while it was recorded", got=", ".join(f"{n} x {name}" for name, n in flags.items()),
+                remedy="close what keeps this machine busy, or raise [audio] latency_ms",
+            )  # fmt: skip
+        if tape is None or not self.marked:
+            return PlayReport(play.start_ns, round(self._stream_latency_s() * 1e9), "driver")
+        return self._judge(play, tape)
+
+    def _await_marks(self, play: _Play) -> None:
+        """Has the mark after the stimulus played, and waits until it must have come back. The lock is held."""
+        assert self._tape is not None
+        play.ending = self._frame
+        gone = self._frame - (play.first or 0)
+        frames = np.zeros((gone + _MARK.size, 2), np.float32)
+        frames[: min(gone, len(play.frames))] = play.frames[:gone]
+        frames[gone:, 1] = _MARK
+        play.frames = frames
+        end = play.ending + _MARK.size + round(self._stream_latency_s() * RATE_HZ)
+        if not self._lock.wait_for(lambda: self._frame >= end, HEARD_TIMEOUT_S + self._stream_latency_s()):
+            raise self._dead("the mark after the stimulus")
+
+    def _stream_latency_s(self) -> float:
+        latency = self._stream.latency
+        total = sum(latency) if isinstance(latency, tuple) else float(latency)
+        return 2.0 * float(total) + 0.05
+
+    def _judge(self, play: _Play, tape: Tape) -> PlayReport:
+        """Compares the lags of both marks, and takes the start from where the first one was heard."""
+        assert play.first is not None and play.ending is not None
+        window = round(self._stream_latency_s() * RATE_HZ) + _MARK.size
+        lags = []
+        for sent in (play.first, play.ending):
+            at = find(tape.channel(1, sent, window), _MARK)
+            if at is None:
+                raise SoundSpoiled(
+                    "the loopback did not hear the mark " + ("before" if not lags else "after") + " the stimulus",
+                    expected=f"it within {window / RATE_HZ * 1e3:.0f} ms", got="not there, or damaged",
+                    remedy="check the loopback cable and [audio] loopback; k1hil calibrate audio",
+                )  # fmt: skip
+            lags.append(at)
+        slip_ms = (lags[1] - lags[0]) * 1e3 / RATE_HZ
+        lags_ms = tuple(round(lag * 1e3 / RATE_HZ, 4) for lag in lags)
+        if abs(slip_ms) > MOST_SLIP_MS:
+            raise SoundSpoiled(
+                "the sound slid while it was recorded", expected=f"one lag within {MOST_SLIP_MS} ms",
+                got=f"{lags_ms[0]:.3f} ms before, {lags_ms[1]:.3f} ms after", remedy="raise [audio] latency_ms",
+            )  # fmt: skip
+        heard = play.first + play.lead + lags[0]
+        interval = (tape.received_ns(heard) - tape.handed_ns(play.first + play.lead)) // 2
+        start_ns = tape.captured_ns(heard) + self._path_ns
+        return PlayReport(start_ns, interval, "loopback", lags_ms, round(slip_ms, 5), {})
 
     def stop(self) -> None:
         """Silence from now on."""
         with self._lock:
-            self._samples = None
+            self._play = None
 
     def close(self) -> None:
-        """Gives the output back."""
+        """Gives the devices back."""
         self._stream.close()
 
+    def _dead(self, expected: str) -> RigFault:
+        return RigFault(
+            "the audio output takes no samples", expected=expected,
+            got="stream is active" if self._stream.active else "stream has stopped",
+            remedy="was it unplugged? k1hil rig check",
+        )  # fmt: skip
+
+    # ---- PortAudio's own thread: no waiting, no exception
+
+    def _both(
+        self, heard: npt.NDArray[np.float32], out: npt.NDArray[np.float32], frames: int, times: Any, status: Any
+    ) -> None:
+        now = self._now_ns()
+        captured_ns = now - round((times.currentTime - times.inputBufferAdcTime) * 1e9)
+        with self._lock:
+            if self._tape is not None and self._play is not None:
+                self._tape.add(self._frame, heard, now, captured_ns)
+        self._fill(out, frames, times, status)
+
     def _fill(self, out: npt.NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
-        """PortAudio asks for the next block. Its own thread: no waiting, no exception."""
-        if status.output_underflow:
-            self.glitches += 1
         out.fill(0.0)
         first_ns = self._now_ns() + round((times.outputBufferDacTime - times.currentTime) * 1e9)
         with self._lock:
-            if self._samples is None:
+            if self._play is not None:
+                if self._play.first is not None:
+                    self._note(status)
+                self._put(self._play, out, frames, first_ns)
+            self._frame += frames
+            self._lock.notify_all()
+
+    def _note(self, status: Any) -> None:
+        """Counts the driver's complaints."""
+        for name in ("output_underflow", "output_overflow", "input_underflow", "input_overflow"):
+            if getattr(status, name) and (self._tape is not None or name.startswith("output")):
+                self._flags[name] = self._flags.get(name, 0) + 1
+
+    def _put(self, play: _Play, out: npt.NDArray[np.float32], frames: int, first_ns: int) -> None:
+        if play.first is None:
+            skip = 0 if play.at_ns is None else max(0, round((play.at_ns - first_ns) * RATE_HZ / 1e9))
+            if skip >= frames:
                 return
-            skip = 0
-            if not self._started.is_set():
-                if self._at_ns is not None:
-                    skip = max(0, round((self._at_ns - first_ns) * RATE_HZ / 1e9))
-                if skip >= frames:
-                    return
-                self._start_ns = first_ns + round(skip * 1e9 / RATE_HZ)
-            part = self._samples[self._next : self._next + frames - skip]
-            out[skip : skip + part.size] = part[:, None]
-            self._next += part.size
-            if self._next >= self._samples.size:
-                self._samples = None
-        self._started.set()
+            play.first = self._frame + skip
+            play.start_ns = first_ns + round((skip + play.lead) * 1e9 / RATE_HZ) + self._path_ns
+        at = self._frame - play.first
+        part = play.frames[max(0, at) : max(0, at + frames)]
+        skip = max(0, -at)
+        out[skip : skip + len(part)] = part
+
+
+_MARK: Samples = mark()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,10 +80,15 @@ class Telemetry:
     """Reads the sentences of one console and sends commands.
 
     The frame path runs at thousands of rows per second of wall time on the virtual bench.
+
+    Args:
+        console: where the sentences come from.
+        seed: of the tokens of clock exchanges; None draws them afresh, so that no answer to an earlier run is taken.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, seed: int | None = None) -> None:
         self.console = console
+        self._tokens = random.Random(seed)
         self.clock = console.clock
         self._frames = _FrameStore()
         self._pixels: list[PixelRow] = []
@@ -208,7 +213,7 @@ class Telemetry:
         """
         pairs = []
         for i in range(n):
-            token = secrets.token_hex(4)
+            token = f"{self._tokens.getrandbits(32):08x}"
             sent_ns = self.clock.now_ns()
             received_ns, reply = self._exchange(f"sync {token}", COMMAND_TIMEOUT_S)
             stamp = parse_sync(reply)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from harness.analysis.frames import fps, lost_records, sent_intervals_us
+from harness.analysis.latency import Latency, measure
 from harness.analysis.pixels import light, shown
 from harness.recording import Recording
-from harness.report.charts import envelope, histogram
+from harness.report.charts import envelope, histogram, latency_picture
 from harness.report.film import film_base64
 from harness.report.model import Card
 
@@ -26,6 +25,7 @@ def card(recording: Recording, name: str, title: str = "") -> Card:
     onsets = (stimulus.get("truth") or {}).get("onsets_s") or []
     start_ns = int(times[0]) if len(times) else int(recording.meta.get("t0_ns", 0))
     pattern = str(recording.meta.get("pattern") or "")
+    latencies = _latencies(recording)
     return Card(
         name,
         pattern,
@@ -36,8 +36,26 @@ def card(recording: Recording, name: str, title: str = "") -> Card:
         frames,
         histogram(sent_intervals_us(recording)),
         envelope(recording.audio, start_ns, seconds, [float(x) for x in onsets]),
-        _facts(recording),
+        _facts(recording) + _latency_facts(latencies),
+        latency_picture(latencies[0]) if latencies else "",
     )
+
+
+def _latencies(recording: Recording) -> list[Latency]:
+    truth = (recording.meta.get("stimulus") or {}).get("truth") or {}
+    if recording.audio is None or "offsets_s" not in truth:
+        return []
+    return measure(recording) or measure(recording, followers=True)
+
+
+def _latency_facts(latencies: list[Latency]) -> list[tuple[str, str]]:
+    facts = []
+    for one in latencies:
+        bound = f", clock ± {one.clock_ms:.2f}" if one.clock_ms else ""
+        facts.append((f"latency, {one.source}", f"{one.mean.value:.2f} ± {one.mean.half_width:.2f} ms{bound}"))
+    if latencies:
+        facts.append(("time ties", latencies[0].trust.value))
+    return facts
 
 
 def _facts(recording: Recording) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from harness.analysis.latency import Latency
 from harness.recording import Audio
 
 WIDTH = 960
@@ -76,6 +77,32 @@ def histogram(intervals_us: npt.NDArray[np.int64]) -> str:
     middle = f"frame interval {np.median(values):.2f}, p99 {np.percentile(values, 99):.2f}"
     parts.append(f'<text x="{width / 2}" y="{height - 4}" text-anchor="middle">{middle}</text>')
     return _svg(width, height, "frame intervals", parts)
+
+
+def latency_picture(latency: Latency) -> str:
+    """Single latencies as dots, rising edges above, falling ones below, each with its mean and 95 % interval."""
+    width, height = 300, 84
+    events = latency.events
+    if events is None or not events.latency_ms.size:
+        return ""
+    low, high = min(0.0, float(events.latency_ms.min())), float(events.latency_ms.max())
+    scale = (width - 8) / max(high - low, 1.0)
+    parts = [f'<line class="axis" x1="0" y1="66" x2="{width}" y2="66"/>']
+    for rising, mean, middle in ((True, latency.rise, 18), (False, latency.fall, 48)):
+        values = events.latency_ms[events.rising == rising]
+        # A fixed pattern of heights keeps the dots apart; it means nothing.
+        for i, value in enumerate(values):
+            y = middle - 8 + 16 * (i * 0.618034 % 1)
+            parts.append(f'<circle class="bar" cx="{4 + (value - low) * scale:.1f}" cy="{y:.1f}" r="1.4"/>')
+        a, b = (4 + (x - low) * scale for x in (mean.low, mean.high))
+        parts.append(f'<line class="mark" x1="{(a + b) / 2:.1f}" y1="{middle - 12}" x2="{(a + b) / 2:.1f}" '
+                     f'y2="{middle + 12}"><title>{mean.value:.2f} ms</title></line>')  # fmt: skip
+        parts.append(f'<line class="span" x1="{a:.1f}" y1="{middle}" x2="{b:.1f}" y2="{middle}"/>')
+    parts.append(f'<text x="0" y="{height - 4}">{low:.0f}</text>')
+    parts.append(f'<text x="{width}" y="{height - 4}" text-anchor="end">{high:.1f} ms</text>')
+    middle_text = f"latency on {latency.rise.value:.2f}, off {latency.fall.value:.2f}"
+    parts.append(f'<text x="{width / 2}" y="{height - 4}" text-anchor="middle">{middle_text}</text>')
+    return _svg(width, height, "latency of single events", parts)
 
 
 def _svg(width: float, height: float, label: str, parts: list[str], *, stretch: bool = False) -> str:

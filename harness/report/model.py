@@ -58,6 +58,7 @@ class Card:
         seconds: length of the film; frames: frames in it.
         intervals_svg, envelope_svg: inline SVG.
         facts: label and value pairs.
+        latency_svg: inline SVG of single latencies; "" when the recording tells none.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Card:
     intervals_svg: str
     envelope_svg: str
     facts: list[tuple[str, str]] = field(default_factory=list)
+    latency_svg: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -87,6 +89,7 @@ class RunReport:
 
     Attributes:
         rig, provenance, profile, seed, cost_model, started, seconds, exit_code, command: conditions.
+        fingerprint: what values may be compared with, see :mod:`harness.baseline.fingerprint`.
         replay: command line that repeats the run with its seed.
         firmware: identity of the firmware (project, version, git, sha256, mac …).
         detectable: sentences on the smallest change this profile can find.
@@ -102,6 +105,7 @@ class RunReport:
     seconds: float = 0.0
     exit_code: int = 0
     cost_model: str = ""
+    fingerprint: dict[str, str] = field(default_factory=dict)
     command: str = ""
     replay: str = ""
     firmware: dict[str, Any] = field(default_factory=dict)

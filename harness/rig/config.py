@@ -16,6 +16,8 @@ from harness.errors import BadRequest
 
 MAX_TOML_BYTES = 64 << 10
 NAME_PATTERN = r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,40}"
+BudgetKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}(/[a-z0-9_]{1,64})?$")]
+BudgetLimit = Annotated[float, Field(allow_inf_nan=False)]
 Mac = Annotated[str, StringConstraints(pattern=r"^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$", to_lower=True)]
 
 
@@ -79,11 +81,35 @@ class ApiConfig(_Table):
     timeout_s: float = Field(default=5.0, gt=0, le=120)
 
 
+class OtaConfig(_Table):
+    """Updates over the air: where the device listens, and where this host does for the device to connect back."""
+
+    host: str = Field(default="", max_length=253, description="empty: the address the device reports")
+    port: int = Field(default=3232, ge=1, le=65_535)
+    listen_address: str = Field(default="", max_length=64, description="empty: the one that leads to the device")
+    listen_ports: tuple[int, int] | None = Field(
+        default=None, description="first and last TCP port to listen on, for fire walls; default: any free one"
+    )
+
+    @field_validator("listen_ports")
+    @classmethod
+    def _in_order(cls, ports: tuple[int, int] | None) -> tuple[int, int] | None:
+        if ports is not None and not 1 <= ports[0] <= ports[1] <= 65_535:
+            raise ValueError("listen_ports: first and last port, 1 to 65535, in order")
+        return ports
+
+
 class AudioConfig(_Table):
     """Sound to the microphone. ``device`` is a substring of the output's name; empty: the rig has no speaker."""
 
     device: str = Field(default="", max_length=128)
     volume: float = Field(default=0.5, gt=0, le=1)
+    loopback: str = Field(default="", max_length=128, description="part of the name of the input that hears the output")
+    channels: Literal["both", "left"] = Field(
+        default="both", description="left: only the first channel goes to the speaker, the second to the reference LED"
+    )
+    latency_ms: float = Field(default=100.0, ge=5, le=1000, description="buffer asked of the sound system")
+    path_ms: float = Field(default=0.0, ge=0, le=1000, description="output to microphone: 2.9 ms per metre of air")
 
 
 class RigConfig(_Table):
@@ -94,14 +120,22 @@ class RigConfig(_Table):
         default=None, description="physical rigs: simulated when the ports lead to a served virtual board"
     )
     description: str = Field(default="", max_length=200)
+    bench_status: str = Field(
+        default="", max_length=256, pattern=r"^(https?://[^\s]+)?$",
+        description="where a served bench tells its own faults",
+    )
     led_current_limit_a: float | None = Field(default=None, ge=0, le=60, description="0: no limit")
     allow_flashing: bool | None = Field(default=None, description="stroboscopic patterns may be shown")
     dut: DutConfig = DutConfig()
     console: PortConfig = PortConfig()
     flash: FlashConfig = FlashConfig()
     api: ApiConfig = ApiConfig()
+    ota: OtaConfig = OtaConfig()
     audio: AudioConfig = AudioConfig()
     bench: BoardConfig | None = None
+    budgets: dict[BudgetKey, BudgetLimit] = Field(
+        default={}, description="hard limits by metric or pattern/metric: at most, or at least where more is better"
+    )
 
     @model_validator(mode="after")
     def _fits_kind(self) -> RigConfig:
@@ -110,7 +144,9 @@ class RigConfig(_Table):
                 raise ValueError("bench: a physical rig has no [bench] table; it belongs to virtual rigs")
             if not self.console.named:
                 raise ValueError("console: a physical rig needs port, serial_number or mac in [console]")
-        elif self.console.named or self.flash.named or self.api.base_url or self.audio.device:
+            if self.bench_status and self.provenance != "simulated":
+                raise ValueError("bench_status: only a served virtual board has one; remove it")
+        elif self.console.named or self.flash.named or self.api.base_url or self.audio.device or self.bench_status:
             raise ValueError("kind: a virtual rig has no ports, address or speaker of its own; remove them")
         elif self.provenance == "hardware":
             raise ValueError("provenance: what a virtual rig measures is simulated")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from harness.instruments.api import DeviceApi
 from harness.instruments.audio_in import AudioIn
 from harness.instruments.clock import HostClock
+from harness.instruments.ota import OtaNetwork
 from harness.instruments.ports import StampedPort
 from harness.instruments.strip_tap import StripTap
 
@@ -37,6 +38,10 @@ class Mount(Protocol):
 
     def api(self, ip: str) -> DeviceApi:
         """An API client for a device at this address."""
+        ...
+
+    def ota_network(self, ip: str) -> OtaNetwork:
+        """Sockets to the update port of a device at this address."""
         ...
 
     def flash_port(self) -> AbstractContextManager[str]:

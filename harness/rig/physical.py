@@ -12,6 +12,8 @@ from harness.errors import RigFault
 from harness.instruments.api import DeviceApi
 from harness.instruments.audio_in import AudioIn
 from harness.instruments.clock import HostClock, WallClock, never
+from harness.instruments.ota import OtaNetwork
+from harness.instruments.ota_sockets import SocketNetwork
 from harness.instruments.ports import OwnedPort, StampedPort, open_serial, resolve_port
 from harness.instruments.speaker import Speaker
 from harness.instruments.strip_tap import StripTap
@@ -60,6 +62,12 @@ class PhysicalMount:
         """A client for the address of the rig file, else the one the device reports."""
         base_url = self._config.api.base_url or f"http://{ip}"
         return DeviceApi(httpx.Client(base_url=base_url, timeout=self._config.api.timeout_s), self.clock)
+
+    def ota_network(self, ip: str) -> OtaNetwork:
+        """Real sockets to the update port: of the rig file, else of the address the device reports."""
+        ota = self._config.ota
+        ports = None if ota.listen_ports is None else range(ota.listen_ports[0], ota.listen_ports[1] + 1)
+        return SocketNetwork(ota.host or ip, ota.port, ota.listen_address, ports)
 
     @property
     def _own_flash_port(self) -> bool:

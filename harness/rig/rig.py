@@ -13,6 +13,7 @@ from harness.instruments.api import DeviceApi
 from harness.instruments.clock import never
 from harness.instruments.console import Console
 from harness.instruments.flasher import Flasher, FlashReport, Progress
+from harness.instruments.ota import OtaNetwork
 from harness.instruments.telemetry import CommandRefused, Telemetry
 from harness.recording import Recording
 from harness.rig.bundle import FirmwareBundle
@@ -64,7 +65,7 @@ class Rig:
         self._mount = mount
         self.clock = mount.clock
         self.console = Console(mount.port, mount.clock, folder / "console.log")
-        self.telemetry = Telemetry(self.console)
+        self.telemetry = Telemetry(self.console, seed)
         self.audio = mount.audio
         self.tap = mount.tap
         self.board = mount.board
@@ -188,7 +189,7 @@ class Rig:
             DutFailure: the device does not boot, or boots something else.
         """
         self.lease.validate()
-        self._refuse_foreign(bundle)
+        self.refuse_foreign(bundle)
         running = None if force else self.probe()
         if running is not None and running.sha256 == bundle.sha256 and not erase_nvs:
             self._bundle = bundle
@@ -204,7 +205,12 @@ class Rig:
         self._bundle = bundle
         return report
 
-    def _refuse_foreign(self, bundle: FirmwareBundle) -> None:
+    def adopt(self, bundle: FirmwareBundle) -> None:
+        """This firmware is known to run: manifest and budgets come from it."""
+        self._bundle = bundle
+
+    def refuse_foreign(self, bundle: FirmwareBundle) -> None:
+        """Raises BadRequest for an image of the virtual board on a physical rig."""
         if bundle.is_sim and self.provenance == "hardware":
             raise BadRequest(
                 f"{bundle.path} is built for the virtual board",
@@ -240,21 +246,43 @@ class Rig:
         Raises:
             DutFailure: no ID sentence in time (panic, refused image, hung).
         """
+        if kind == "hard":
+            return self.through_boot(self._pull_reset, timeout_s)
+        return self.through_boot(lambda: self.telemetry.command("reboot"), timeout_s)
+
+    def _pull_reset(self) -> None:
+        self._mount.set_reset_lines(dtr=False, rts=True)
+        self.clock.wait(never, EN_LOW_S)
+        self._mount.set_reset_lines(dtr=False, rts=False)
+
+    def through_boot(self, act: Callable[[], object], timeout_s: float | None = None) -> Identity:
+        """Does something that makes the device restart, and waits until it has booted.
+
+        Args:
+            act: what restarts it; its own errors pass through.
+            timeout_s: for the boot after ``act`` has returned; default from the rig file.
+
+        Raises:
+            DutFailure: no ID sentence of a new boot in time.
+        """
         self.lease.validate()
         before = self._identity.boot_id if self._identity else ""
         self.console.pump()
         seen, at = self.telemetry.n_identities, self.console.size
-        if kind == "hard":
-            self._mount.set_reset_lines(dtr=False, rts=True)
-            self.clock.wait(never, EN_LOW_S)
-            self._mount.set_reset_lines(dtr=False, rts=False)
-        else:
-            self.telemetry.command("reboot")
+        act()
         self._identity = None
         self._api = None
         identity = self._await_boot(seen, before, at, timeout_s or self.config.dut.boot_timeout_s)
         self._booted(identity)
         return identity
+
+    def ota_network(self) -> OtaNetwork:
+        """The way to the device's update port; waits for its network.
+
+        Raises:
+            RigFault: no address in time.
+        """
+        return self._mount.ota_network(self.wait_network().ip)
 
     def _await_boot(self, seen: int, before: str, at: int, timeout_s: float) -> Identity:
         """The first ID of a new boot. A device whose port re-enumerated may have spoken unheard: then it is asked."""

@@ -20,11 +20,14 @@ from harness.errors import RigFault
 from harness.instruments.api import DeviceApi
 from harness.instruments.audio_in import AudioIn
 from harness.instruments.clock import HostClock
+from harness.instruments.ota import OtaNetwork
 from harness.instruments.ports import Stamped, StampedPort
 from harness.instruments.strip_tap import StripTap
 from harness.recording import LEDS, Columns
 from harness.rig.config import RigConfig
-from harness.signals import Stimulus
+from harness.rig.virtual_ota import VirtualOtaNetwork
+from harness.signals import Stimulus, stereo
+from harness.wire.espota import DEFAULT_PORT
 
 
 class BoardClock:
@@ -86,14 +89,15 @@ class BoardSpeaker:
     """Sound at the board's microphone, sample exact."""
 
     exact_start = True
-    glitches = 0
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self._start_ns = 0
 
     def play(self, stimulus: Stimulus, at_ns: int | None = None) -> int:
         """See :class:`harness.instruments.audio_in.AudioIn`."""
-        return int(self._board.play(stimulus.samples, stimulus.rate_hz, at_ns))
+        sound = stimulus.samples if stimulus.reference is None else stereo(stimulus)
+        return int(self._board.play(sound, stimulus.rate_hz, at_ns))
 
     def stop(self) -> None:
         """Silence from now on."""
@@ -161,6 +165,10 @@ class VirtualMount:
         """A client whose bytes go to the board's own HTTP server, in the board's time."""
         client = httpx.Client(base_url=f"http://{ip}", transport=virtual_transport(self.board), timeout=self._timeout_s)
         return DeviceApi(client, self.clock)
+
+    def ota_network(self, ip: str) -> OtaNetwork:
+        """The board's update port, in the board's time."""
+        return VirtualOtaNetwork(self.board, ip, DEFAULT_PORT)
 
     @contextmanager
     def flash_port(self) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
 import shutil
@@ -13,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from harness.baseline.rule import smallest_change
+from harness.baseline.gate import detectable
+from harness.baseline.history import History, history_path
 from harness.errors import BadRequest, DutFailure, K1HilError
 from harness.report import export, html
 from harness.report.folder import drop_frame_sentences, point_latest
@@ -21,7 +24,7 @@ from harness.report.junit import finish_junit
 from harness.report.model import Card, RunReport
 from harness.report.tables import summary_lines, verdict_table
 from harness.suite import workers
-from harness.suite.outcome import blame_of, exit_code, missing_requirements
+from harness.suite.outcome import blame_of, exit_code, missing_requirements, verdict_notes
 from harness.suite.results import Results
 from harness.suite.session import SuiteSession
 from harness.suite.views import notes_of
@@ -74,16 +77,20 @@ class SuiteHooks:
     def detectable(self) -> list[str]:
         """The smallest changes this profile can find, from the spread of the accepted values."""
         s = self.session
-        entries = [e for e in s.baseline.entries if e.cost_model == s.cost_model]
         length = f"profile {s.profile.name}: {s.profile.repeats} × {s.profile.audio_s:g} s per pattern"
-        if not entries:
-            return [f"{length}; nothing is accepted for this cost model yet, so changes cannot be judged"]
+        accepted = s.gate.accepted
+        if accepted is None:
+            return [f"{length}; no verdicts: {s.gate.absent}"]
         parts = []
         for name, label in (("render_us_mean", "render time"), ("fps", "frame rate")):
-            changes = [smallest_change(e, s.profile.repeats) for e in entries if e.key.endswith(f"/{name}")]
+            changes = [
+                detectable(samples, name, s.profile.repeats)
+                for key, samples in accepted.samples.items()
+                if key.endswith(f"/{name}")
+            ]
             if changes:
                 parts.append(f"{label} from {min(changes):.1%} to {max(changes):.1%} by pattern")
-        return [f"{length}; smallest change found in 19 runs of 20: {', '.join(parts) or 'unknown'}"]
+        return [f"{length}; smallest change found: {', '.join(parts) or 'unknown'}"]
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """``pattern`` becomes one test per pattern of the firmware."""
@@ -206,6 +213,7 @@ class SuiteHooks:
             seconds=round(time.monotonic() - self._clock, 2),
             exit_code=exit_code(status, self.results.tests, missing),
             cost_model=facts.get("cost_model", s.cost_model),
+            fingerprint=facts.get("fingerprint") or (s.fingerprint if s.facts else {}),
             command=shlex.join(["pytest", *map(str, self.config.invocation_params.args)]),
             replay=self._replay(),
             firmware={**bundle, **facts.get("firmware", {})},
@@ -236,15 +244,15 @@ class SuiteHooks:
         broken = [t for t in self.results.tests if t.blame == "rig"]
         if broken:
             notes.append(f"rig fault in {broken[0].name}: {broken[0].message}; nothing is said about the device")
-        unsure = [v for v in self.results.verdicts if v["word"] == "inconclusive"]
-        if unsure:
-            notes.append(f"{len(unsure)} metrics could not be judged: {unsure[0]['why']}")
+        notes += verdict_notes(self.results.verdicts)
         return notes
 
     def _write(self, report: RunReport, run: Path) -> None:
         """All files of the run. A problem here is one of the harness, and says so."""
         try:
-            export.write_text(run / "metrics.json", export.metrics_json(report))
+            text = export.metrics_json(report)
+            export.write_text(run / "metrics.json", text)
+            remember(run, json.loads(text), self.session.options.reports)
             export.write_text(run / "metrics.csv", export.metrics_csv(report))
             descriptions = {p.id: p.description for p in self.session.patterns}
             export.write_text(run / "report.html", html.render(report, descriptions))
@@ -271,6 +279,12 @@ class SuiteHooks:
             terminalreporter.write_line(line)
         if self.session.run is not None:
             terminalreporter.write_line(f"results: {_short(self.session.run)}/report.html")
+
+
+def remember(run: Path, document: dict[str, Any], reports: Path) -> None:
+    """The run's row in the history; ``K1HIL_SESSION`` names what it belongs to."""
+    with History(history_path(reports)) as history:
+        history.add(document, f"{run.name}-{document.get('seed')}", os.environ.get("K1HIL_SESSION", ""))
 
 
 def _in_order(session: SuiteSession) -> list[Card]:

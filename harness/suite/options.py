@@ -30,6 +30,8 @@ class SuiteOptions:
         keep: which recordings stay on disk.
         reports: folder of all runs.
         collect_only: nothing runs, so nothing is written.
+        over_the_air: update by OTA instead of serial.
+        baseline: compare with the rig's accepted runs; without, metrics are only noted.
     """
 
     rig: str | None
@@ -42,6 +44,8 @@ class SuiteOptions:
     keep: Keep
     reports: Path
     collect_only: bool
+    baseline: bool = True
+    over_the_air: bool = False
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -50,6 +54,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--rig", metavar="NAME", help="rig under test (default: K1HIL_RIG, else sim)")
     group.addoption("--rig-dir", metavar="DIR", help="folder of rig files (default: K1HIL_RIG_DIR, else rigs/)")
     group.addoption("--firmware", metavar="PATH", help="firmware.bin or its folder (default: build from source)")
+    group.addoption("--flash", default="serial", choices=("serial", "ota"), help="how the firmware gets there")
     group.addoption("--no-flash", action="store_true", help="test what runs on the device already")
     group.addoption("--profile", default="quick", choices=tuple(PROFILES), help="recording lengths and repeats")
     group.addoption("--seed", metavar="N", help="repeat a run with its seed (default: drawn afresh)")
@@ -59,6 +64,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--keep-recordings", default="failures", choices=("failures", "all", "none"), help="which recordings to keep"
     )
+    group.addoption("--no-baseline", action="store_true", help="note metrics without comparing them")
     group.addoption("--reports", metavar="DIR", default="reports", help="folder of all runs (default: reports/)")
 
 
@@ -85,12 +91,14 @@ def read_options(config: pytest.Config) -> SuiteOptions:
         rig_dir=Path(option.rig_dir).absolute() if option.rig_dir else None,
         firmware=firmware,
         flash=not option.no_flash,
+        over_the_air=option.flash == "ota",
         profile=option.profile,
         seed=_seed(option.seed),
         require=_requirements(option.require),
         keep=option.keep_recordings,
         reports=Path(option.reports).absolute(),
         collect_only=bool(option.collectonly),
+        baseline=not option.no_baseline,
     )
 
 

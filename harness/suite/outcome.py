@@ -57,7 +57,7 @@ def missing_requirements(
     lacking = []
     for name in require:
         if name == "verdict":
-            open_ones = sum(v["word"] == "inconclusive" for v in verdicts)
+            open_ones = sum(v["word"] == "inconclusive" and not v.get("new") for v in verdicts)
             if not verdicts:
                 lacking.append("required verdict: nothing was judged")
             elif open_ones:
@@ -68,3 +68,21 @@ def missing_requirements(
         elif not any(m["source"] == name for m in metrics):
             lacking.append(f"required {name}: no metric from it")
     return lacking
+
+
+def verdict_notes(verdicts: Sequence[dict[str, Any]]) -> list[str]:
+    """One loud line when nothing could be compared, and one each for what stayed open and what is new."""
+    unsure = [v for v in verdicts if v["word"] == "inconclusive"]
+    absent = [v for v in unsure if v.get("baseline") is None and not v.get("new")]
+    still_open = [v for v in unsure if v.get("baseline") is not None]
+    new = sorted({v["key"].partition("/")[0] for v in unsure if v.get("new")})
+    notes = []
+    if absent:
+        notes.append(f"NO VERDICT on {len(absent)} of {len(verdicts)} metrics: {absent[0]['why']}")
+    if still_open:
+        more = max(v.get("needed", 0) for v in still_open)
+        first = f"{still_open[0]['key']}: {still_open[0]['why']}"
+        notes.append(f"INCONCLUSIVE: {len(still_open)} metrics, up to {more} more runs needed; {first}")
+    if new:
+        notes.append(f"new, judged by rules and budgets alone: {', '.join(new)}")
+    return notes

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from harness.baseline.fingerprint import fingerprint
+from harness.baseline.gate import Gate
 from harness.baseline.store import Baseline, baseline_path
 from harness.errors import K1HilError
 from harness.pipeline.build import build, built
@@ -20,6 +22,7 @@ from harness.report.model import Card
 from harness.rig import FirmwareBundle, Rig, open_rig
 from harness.rig.bundle import MANIFEST
 from harness.rig.config import RigConfig, chosen_rig, chosen_rig_dir, load_config
+from harness.rig.ota import update
 from harness.rig.profile import Profile
 from harness.rig.profile import profile as profile_named
 from harness.rig.rig import fresh_seed
@@ -30,6 +33,8 @@ MUSIC_BPM = 120.0
 # One beat: what a pattern does in time with the music averages out within a segment.
 SEGMENT_S = 60.0 / MUSIC_BPM
 # Light that flashes between about 3 and 60 Hz over the whole strip: only where the rig file allows it.
+# Far apart and prime to 2^48, so that the boards of different repeats and runs never share a seed by a small step.
+SEED_STEP = 0x9E3779B1
 STROBOSCOPIC = frozenset({"hil_flash", "hil_counter", "hil_index"})
 SESSION: pytest.StashKey[SuiteSession] = pytest.StashKey()
 
@@ -84,6 +89,7 @@ class SuiteSession:
         self._recordings: dict[str, Recording] = {}
         self._shows: dict[str, list[str]] = {}
         self._music: dict[int, Stimulus] = {}
+        self._siblings: dict[int, Rig] = {}
 
     def _folder(self, shared: dict[str, Any] | None) -> Path | None:
         if shared:
@@ -138,6 +144,27 @@ class SuiteSession:
         named = self.bundle.manifest.get("cost_model", "") if self.bundle is not None and self.bundle.is_sim else ""
         return str(named)
 
+    @property
+    def firmware_line(self) -> str:
+        """The project the firmware belongs to."""
+        told = self.facts.get("firmware", {}).get("project", "")
+        return str(told or (self.bundle.project if self.bundle is not None else ""))
+
+    @property
+    def fingerprint(self) -> dict[str, str]:
+        """What values of this run may be compared with; complete once the rig was opened."""
+        mac = str(self.facts.get("firmware", {}).get("mac", ""))
+        return fingerprint(self.config, cost_model=self.cost_model, firmware_line=self.firmware_line, mac=mac)
+
+    @property
+    def gate(self) -> Gate:
+        """The judge of this run's metrics."""
+        if not self.options.baseline:
+            return Gate(None, "comparing was declined (--no-baseline)", self.config.budgets)
+        conditions, name = self.fingerprint, self.profile.name
+        absent = f"{self.baseline.why_not(conditions, name)}; accept one: k1hil baseline collect, then accept"
+        return Gate(self.baseline.find(conditions, name), absent, self.config.budgets)
+
     # ---- rig ---------------------------------------------------------------------------------------
 
     def open(self, progress: Callable[[float, str], None], owner: str) -> Rig:
@@ -153,8 +180,9 @@ class SuiteSession:
         )
         try:
             if self.options.flash and self.bundle is not None:
-                rig.flash(self.bundle, progress=progress)
+                self._bring(rig, self.bundle, progress)
             self.facts = {"firmware": rig.identity.to_json(), "cost_model": rig.cost_model}
+            self.facts["fingerprint"] = self.fingerprint
         except BaseException:
             rig.close()
             raise
@@ -162,10 +190,20 @@ class SuiteSession:
         self.opening = False
         return rig
 
+    def _bring(self, rig: Rig, bundle: FirmwareBundle, progress: Callable[[float, str], None]) -> None:
+        """The firmware onto the device. Over the air means the whole way, also when the same image runs already."""
+        if not self.options.over_the_air:
+            rig.flash(bundle, progress=progress)
+            return
+        if rig.probe() is None:
+            rig.flash(bundle, progress=progress)
+        update(rig, bundle, force=True, progress=lambda done, size: progress(done / size, "over the air"))
+
     def close(self) -> None:
         """Gives the rig back; what was learned of it stays."""
-        if self.rig is not None:
-            self.rig.close()
+        for rig in (*self._siblings.values(), self.rig):
+            if rig is not None:
+                rig.close()
 
     def note_failure(self, error: BaseException, blame: str) -> None:
         """Remembers a failure that makes all further tests pointless."""
@@ -196,11 +234,30 @@ class SuiteSession:
     def another_show(self, rig: Rig, pattern: str) -> Recording:
         """One more recording of the pattern with music, in a new random order of loud and quiet."""
         names = self._shows.setdefault(pattern, [])
+        rig = self._anew(rig, len(names))
         stimulus = self.music(len(names)) if rig.audio is not None else None
         recording = rig.record(stimulus, stimulus.seconds if stimulus else self.profile.record_s, pattern=pattern)
         names.append(f"{pattern}-{len(names) + 1}" if names else pattern)
         self.take(names[-1], recording, draw=len(names) == 1)
         return recording
+
+    def _anew(self, rig: Rig, repeat: int) -> Rig:
+        """The rig for an independent run: boot, settling and everything random are its own.
+
+        A virtual rig gives a further board with a seed of its own; a real device is booted again.
+        """
+        if repeat == 0:
+            return rig
+        if self.config.kind != "virtual" or self.bundle is None or self.run is None:
+            rig.reset("hard")
+            return rig
+        if repeat not in self._siblings:
+            seed = (self.seed + repeat * SEED_STEP) % (1 << 48)
+            folder = self.run / f"board-{repeat + 1}"
+            board = open_rig(self.rig_name, self.rig_dir, profile=self.profile.name, folder=folder, seed=seed)
+            self._siblings[repeat] = board
+            board.flash(self.bundle)
+        return self._siblings[repeat]
 
     def show_names(self, pattern: str) -> list[str]:
         """Names of the recordings :meth:`shows` took."""

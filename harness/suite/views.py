@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from harness.baseline.rule import Verdict, judge
-from harness.metric import Metric
+from harness.baseline.gate import FRESH_RUNS, Verdict
+from harness.metric import Metric, pooled
 from harness.recording import Recording
 from harness.rig.rig import Rig
 from harness.signals import Stimulus
@@ -75,14 +76,27 @@ class MetricBook:
     def __call__(self, metrics: Metric | Iterable[Metric]) -> None:
         """Notes metrics: they go to JUnit, ``metrics.json``, ``metrics.csv`` and the page."""
         for metric in [metrics] if isinstance(metrics, Metric) else metrics:
-            notes_of(self._item).metrics.append(metric.to_json())
-            self._item.user_properties.append((metric.key, metric.value))
+            notes_of(self._item).metrics.append(plain(metric.to_json()))
+            self._item.user_properties.append((metric.key, float(metric.value)))
 
-    def judge(self, metrics: Metric | Iterable[Metric]) -> list[Verdict]:
-        """Notes metrics and returns their verdicts."""
-        several = [metrics] if isinstance(metrics, Metric) else list(metrics)
-        self(several)
-        verdicts = [judge(metric, self._session.baseline) for metric in several]
+    def judge(
+        self, runs: Metric | Sequence[Metric] | Sequence[Sequence[Metric]], more: Callable[[], Sequence[Metric]] | None = None
+    ) -> list[Verdict]:
+        """Notes metrics, one list per run, and returns the verdicts on their medians.
+
+        Args:
+            runs: what each recording gave: the same metrics in the same order. What is no list of lists is one run.
+            more: takes one more run. Asked only when fewer runs than a verdict of change needs were there and leave
+                something open, and then until there are enough. The runs so far could only acquit, so asking again
+                does not make false alarms more likely.
+        """
+        taken = _as_runs(runs)
+        gate = self._session.gate
+        verdicts = [gate.judge(metric) for metric in pooled(taken)]
+        while more is not None and len(taken) < FRESH_RUNS and any(v.needed for v in verdicts):
+            taken.append(more())
+            verdicts = [gate.judge(metric) for metric in pooled(taken)]
+        self(pooled(taken))
         for verdict in verdicts:
             notes_of(self._item).verdicts.append(verdict.to_json())
             self._item.user_properties.append((f"{verdict.key} verdict", verdict.word))
@@ -100,6 +114,25 @@ class Params:
         """Sets parameters over the console; returns what the device took."""
         self.touched = True
         return {name: self._rig.telemetry.param(name, value) for name, value in values.items()}
+
+
+def _as_runs(given: Metric | Sequence[Metric] | Sequence[Sequence[Metric]]) -> list[Sequence[Metric]]:
+    if isinstance(given, Metric):
+        return [[given]]
+    flat = [m for m in given if isinstance(m, Metric)]
+    return [flat] if flat else [run for run in given if not isinstance(run, Metric)]
+
+
+def plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Without NumPy's number types, which neither JSON nor the way to another process accepts."""
+    made: dict[str, Any] = json.loads(json.dumps(values, default=_builtin))
+    return made
+
+
+def _builtin(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in a metric")
 
 
 def file_name(text: str) -> str:

@@ -196,7 +196,8 @@ def test_no_tempo_in_noise_or_darkness() -> None:
 
 def test_reported_tempo_is_that_of_the_last_beats() -> None:
     made = recording(noise(2000, 1))
-    made.events = [{"kind": "beat", "t_us": 1_000_000 + i * 500_000, "bpm": 90.0 if i < 8 else 120.0} for i in range(24)]
+    tempi = [90.0] * 8 + [120.0] * 16
+    made.events = [{"kind": "beat", "t_us": 1_000_000 + i * 500_000, "bpm": bpm} for i, bpm in enumerate(tempi)]
     assert reported_bpm(made) == 120.0
     made.events = []
     assert reported_bpm(made) is None

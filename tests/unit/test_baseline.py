@@ -1,80 +1,74 @@
-"""Baselines: stored, judged by rule, changed only on command."""
+"""Baselines: stored one line per metric, changed only on command and with a reason."""
 
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from harness.baseline.accept import accept
-from harness.baseline.rule import judge, smallest_change
-from harness.baseline.store import Baseline, Entry, baseline_path
+from harness.baseline.fingerprint import digest, fingerprint
+from harness.baseline.store import Acceptance, AcceptedSet, Baseline, Samples, baseline_path
 from harness.errors import BadRequest
 from harness.metric import Metric
+from harness.rig.config import parse_config
+
+SIM = {"cost_model": "m1", "provenance": "simulated"}
+WHY = "a good reason"
 
 
-def metric(value: float, direction: str = "lower", model: str = "m1", name: str = "render_us_mean") -> Metric:
-    return Metric(name, value, "us", direction, 8, "telemetry", "simulated", pattern="bloom", detail={"cost_model": model})  # type: ignore[arg-type]
+def metric(value: float, name: str = "render_us_mean", **detail: Any) -> dict[str, Any]:
+    return Metric(name, value, "us", "lower", 8, "telemetry", "simulated", pattern="bloom", detail=detail).to_json()
 
 
-def baseline(value: float = 100.0) -> Baseline:
-    return Baseline("sim", [Entry("bloom/render_us_mean", "m1", value, "us")])
-
-
-@pytest.mark.parametrize(
-    ("value", "direction", "word"),
-    [(109.9, "lower", "unchanged"), (110.1, "lower", "regressed"), (89.0, "lower", "improved"), (89.0, "higher", "regressed"),
-     (111.0, "higher", "improved"), (111.0, "none", "regressed"), (89.0, "target", "regressed")],
-)  # fmt: skip
-def test_rule_of_ten_percent(value: float, direction: str, word: str) -> None:
-    verdict = judge(metric(value, direction), baseline())
-    assert verdict.word == word and verdict.baseline == 100.0
-    assert f"{value:.6g}" in verdict.why and "100" in verdict.why
-
-
-def test_no_entry_is_inconclusive_and_says_why() -> None:
-    assert judge(metric(1), Baseline("sim")).word == "inconclusive"
-    other = judge(metric(1, model="m2"), baseline())
-    assert other.word == "inconclusive" and "m2" in other.why and "m1" in other.why
-
-
-def test_accepted_zero_allows_only_zero() -> None:
-    assert judge(metric(0), baseline(0.0)).word == "unchanged"
-    assert judge(metric(1), baseline(0.0)).word == "regressed"
-
-
-@given(st.floats(1e-3, 1e6), st.floats(-0.5, 0.5))
-def test_twice_the_change_is_never_judged_milder(accepted: float, change: float) -> None:
-    order = {"improved": 0, "unchanged": 1, "regressed": 2}
-    once = judge(metric(accepted * (1 + change)), baseline(accepted))
-    twice = judge(metric(accepted * (1 + 2 * change)), baseline(accepted))
-    assert (order[twice.word] >= order[once.word]) if change > 0 else (order[twice.word] <= order[once.word])
-
-
-def test_smallest_change_shrinks_with_repeats() -> None:
-    entry = Entry("k", "", 100.0, "us", runs=3, spread=2.0)
-    assert smallest_change(entry, 1) == pytest.approx(0.1328)
-    assert smallest_change(entry, 4) == pytest.approx(0.1164)
-    assert smallest_change(Entry("k", "", 100.0, "us", noise=1.96), 1) == pytest.approx(0.1164)
+def baseline(*keys: str) -> Baseline:
+    samples = {k: Samples(k, "us", (1.0, 2.0, 2.5)) for k in keys or ("bloom/render_us_mean",)}
+    samples["x/exact"] = Samples("x/exact", "", (7.0,) * 30)
+    log = (Acceptance("2026-01-01", WHY, "k1-sim 1 ab", 3, 2, (1, 2, 3)),)
+    return Baseline("sim", [AcceptedSet(SIM, "quick", log, samples)])
 
 
 def test_save_and_load(tmp_path: Path) -> None:
     path = baseline_path(tmp_path, "sim")
     baseline().save(path)
-    assert Baseline.load(path, "sim").entries == baseline().entries
+    assert Baseline.load(path, "sim").sets == baseline().sets
+    assert Baseline.load(tmp_path / "none.json", "sim").sets == ()
     with pytest.raises(BadRequest, match="another rig"):
         Baseline.load(path, "bench1")
-    assert Baseline.load(tmp_path / "none.json", "sim").entries == []
+
+
+def test_a_changed_metric_is_one_changed_line(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    one = baseline("a/x", "b/x", "c/x")
+    one.save(old)
+    changed = one.sets[0].accepting([Samples("b/x", "us", (9.0, 8.0))], Acceptance("2026-02-02", WHY, "f", 2, 1))
+    one.with_set(changed).save(new)
+    before, after = old.read_text().splitlines(), new.read_text().splitlines()
+    assert len(before) + 1 == len(after)  # the log has one line more
+    assert sum(line not in before for line in after) == 3  # that line, the comma before it, and the metric
+    assert any('"exact": 7.0' in line and '"runs": 30' in line for line in after)
+
+
+def test_why_there_is_no_baseline() -> None:
+    one = baseline()
+    assert one.find(SIM, "quick") is not None and one.find(SIM, "nightly") is None
+    assert "no accepted baseline" in Baseline("sim").why_not(SIM, "quick")
+    assert "profile nightly, only for quick" in one.why_not(SIM, "nightly")
+    text = one.why_not({**SIM, "cost_model": "m2"}, "quick")
+    assert text == "the fingerprint changed: cost_model is m2, accepted was m1"
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"schema":2}', '{"schema":1,"rig":"sim","entries":[{"key":"x"}]}',
-             '{"schema":1,"rig":"sim","entries":[{"key":"x","cost_model":"","value":NaN,"unit":""}]}',
-             '{"schema":1,"rig":"sim","entries":[{"key":1,"cost_model":"","value":1,"unit":""}]}'],
+    "text", ["", "[]", "{", "7", '{"schema":1}', '{"schema":2,"rig":"sim","sets":[{"profile":"quick"}]}',
+             '{"schema":2,"rig":"sim","sets":[{"profile":"q","fingerprint":{},"accepted":[],"metrics":'
+             '{"x":{"unit":"","runs":2,"values":[1.0]}}}]}',
+             '{"schema":2,"rig":"sim","sets":[{"profile":"q","fingerprint":{},"accepted":[],"metrics":'
+             '{"x":{"unit":"","runs":1,"exact":NaN}}}]}',
+             '{"schema":2,"rig":"sim","sets":[{"profile":"q","fingerprint":{},"accepted":[],"metrics":'
+             '{"x":{"unit":"","runs":1000000000,"exact":1.0}}}]}', "[" * 100_000],
 )  # fmt: skip
 def test_a_damaged_file_is_a_bad_request(tmp_path: Path, text: str) -> None:
     path = tmp_path / "sim.baseline.json"
@@ -83,50 +77,78 @@ def test_a_damaged_file_is_a_bad_request(tmp_path: Path, text: str) -> None:
         Baseline.load(path, "sim")
 
 
+def test_fingerprint_says_what_values_depend_on() -> None:
+    sim = parse_config('kind = "virtual"\n[bench]\nwiring = "cross"\n', "sim.toml")
+    slow = parse_config('kind = "virtual"\n[bench]\naudio_delay_ms = 8.0\n', "sim.toml")
+    one = fingerprint(sim, cost_model="m1", firmware_line="k1-sim", mac="aa")
+    assert one == fingerprint(slow, cost_model="m1", firmware_line="k1-sim", mac="bb")  # injected truth is the world
+    other = fingerprint(sim, cost_model="m2", firmware_line="k1-sim")
+    assert digest(one) != digest(other) and len(digest(one)) == 12
+    real = parse_config('kind = "physical"\n[console]\nport = "/dev/ttyUSB0"\n', "b.toml")
+    assert fingerprint(real, cost_model="", firmware_line="k1", mac="AA:BB")["mac"] == "aa:bb"
+
+
 def run_folder(folder: Path, value: float, seed: int, **changes: Any) -> Path:
     folder.mkdir()
     document = {
         "schema": 1, "rig": "sim", "provenance": "simulated", "profile": "quick", "seed": seed, "exit_code": 0,
         "started": "2026-01-01", "firmware": {"project": "k1-sim", "version": "1", "sha256": "ab"}, "tests": [],
-        "metrics": [metric(value).to_json(), metric(5, name="other").to_json()],
-        "verdicts": [judge(metric(value), Baseline("sim")).to_json()],
+        "fingerprint": SIM, "metrics": [metric(value), metric(5, name="other")],
+        "verdicts": [{"key": "bloom/render_us_mean", "word": "inconclusive"}],
     }  # fmt: skip
     (folder / "metrics.json").write_text(json.dumps(document | changes))
     return folder
 
 
-def test_accept_takes_judged_metrics_of_several_seeds(tmp_path: Path) -> None:
+def test_accept_takes_judged_metrics_of_different_seeds(tmp_path: Path) -> None:
     runs = [run_folder(tmp_path / f"r{i}", 100.0 + i, seed=i // 2) for i in range(4)]
-    accepted = accept(runs, tmp_path)
-    (entry,) = Baseline.load(accepted.path, "sim").entries
-    assert (entry.key, entry.runs) == ("bloom/render_us_mean", 2)  # two seeds; the later run of a seed counts
-    assert entry.value == pytest.approx(102.0) and entry.spread == pytest.approx(2**0.5, abs=1e-3)
+    repeats = run_folder(tmp_path / "r", 9.0, seed=77, metrics=[metric(9.0, samples=[8.0, 9.0, 10.0])])
+    accepted = accept([*runs, repeats], tmp_path, reason=WHY, today=date(2026, 3, 4))
+    (found,) = Baseline.load(accepted.path, "sim").sets
+    assert found.samples["bloom/render_us_mean"].values == (100.0, 102.0, 8.0, 9.0, 10.0)  # one run per seed
+    assert list(found.samples) == ["bloom/render_us_mean"]
+    assert found.log[-1] == Acceptance("2026-03-04", WHY, "k1-sim 1 ab", 5, 1, (0, 1, 77))
 
 
-def test_accept_keeps_entries_of_other_cost_models(tmp_path: Path) -> None:
-    baseline().with_entries([Entry("x", "m0", 1.0, "")]).save(baseline_path(tmp_path, "sim"))
-    accept([run_folder(tmp_path / "r", 50.0, 1)], tmp_path)
-    found = {(e.key, e.cost_model): e.value for e in Baseline.load(baseline_path(tmp_path, "sim"), "sim").entries}
-    assert found == {("x", "m0"): 1.0, ("bloom/render_us_mean", "m1"): 50.0}
+def test_accept_keeps_other_conditions_and_metrics(tmp_path: Path) -> None:
+    path = baseline_path(tmp_path, "sim")
+    other = AcceptedSet({"cost_model": "m0"}, "quick", (), {"x": Samples("x", "", (1.0,))})
+    baseline("a/x").with_set(other).save(path)
+    accept([run_folder(tmp_path / "r", 50.0, 1)], tmp_path, reason=WHY)
+    found = Baseline.load(path, "sim")
+    assert found.find({"cost_model": "m0"}, "quick") == other
+    mine = found.find(SIM, "quick")
+    assert mine is not None and set(mine.samples) == {"a/x", "x/exact", "bloom/render_us_mean"} and len(mine.log) == 2
 
 
-def test_accept_refuses_failed_foreign_and_mixed_runs(tmp_path: Path) -> None:
+def test_accept_refuses_what_is_no_baseline(tmp_path: Path) -> None:
     failed = run_folder(tmp_path / "a", 1.0, 1, exit_code=1, tests=[{"outcome": "failed", "regressed": False}])
-    with pytest.raises(BadRequest, match="failed"):
-        accept([failed], tmp_path)
-    accept([failed], tmp_path, force=True)
-    with pytest.raises(BadRequest, match="not a run"):
-        accept([tmp_path / "nowhere"], tmp_path)
-    other = run_folder(tmp_path / "b", 1.0, 1, rig="bench1")
-    with pytest.raises(BadRequest, match="differ in their rig"):
-        accept([failed, other], tmp_path)
-    image = run_folder(tmp_path / "c", 1.0, 1, firmware={"sha256": "cd"})
-    with pytest.raises(BadRequest, match="images"):
-        accept([run_folder(tmp_path / "d", 1.0, 1), image], tmp_path)
-    with pytest.raises(BadRequest, match="no judged metric"):
-        accept([run_folder(tmp_path / "e", 1.0, 1, verdicts=[])], tmp_path)
+    over = run_folder(tmp_path / "o", 1.0, 1, verdicts=[{"key": "bloom/render_us_mean", "over_budget": "too slow"}])
+    good = run_folder(tmp_path / "g", 1.0, 1)
+    for runs, reason, text in (
+        ([good], "", "reason"), ([good], " x ", "reason"), ([], WHY, "no run"), ([failed], WHY, "failed"),
+        ([over], WHY, "failed"), ([tmp_path / "nowhere"], WHY, "not a run"),
+        ([good, run_folder(tmp_path / "b", 1.0, 1, rig="bench1")], WHY, "differ in their rig"),
+        ([good, run_folder(tmp_path / "p", 1.0, 1, profile="nightly")], WHY, "differ in their profile"),
+        ([good, run_folder(tmp_path / "f", 1.0, 1, fingerprint={})], WHY, "differ in their fingerprint"),
+        ([good, run_folder(tmp_path / "c", 1.0, 1, firmware={"sha256": "cd"})], WHY, "images"),
+        ([run_folder(tmp_path / "e", 1.0, 1, verdicts=[])], WHY, "no judged metric"),
+        ([run_folder(tmp_path / "n", 1.0, 1, fingerprint={})], WHY, "no fingerprint"),
+    ):  # fmt: skip
+        with pytest.raises(BadRequest, match=text):
+            accept(runs, tmp_path, reason=reason)
+    assert not baseline_path(tmp_path, "sim").exists()
+    accept([failed], tmp_path, reason=WHY, force=True)
 
 
 def test_a_run_that_only_regressed_can_be_accepted(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "a", 1.0, 1, exit_code=1, tests=[{"outcome": "failed", "regressed": True}])
-    assert accept([run], tmp_path).entries[0].value == 1.0
+    assert accept([run], tmp_path, reason=WHY).samples
+
+
+def test_budgets_of_a_rig_file() -> None:
+    text = 'kind = "virtual"\n[budgets]\nrender_us_p95 = 900\n"pulse/fps" = 100.5\n'
+    assert parse_config(text, "sim.toml").budgets == {"render_us_p95": 900.0, "pulse/fps": 100.5}
+    for bad in ("Render = 1", "fps = nan", "fps = inf", 'fps = "fast"', '"a/b/c" = 1'):
+        with pytest.raises(BadRequest, match="budgets"):
+            parse_config(f'kind = "virtual"\n[budgets]\n{bad}\n', "sim.toml")

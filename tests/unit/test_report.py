@@ -58,10 +58,10 @@ def test_film_of_nothing_is_a_picture() -> None:
 def test_histogram_and_envelope_are_sound_svg() -> None:
     sound = four_on_floor(120.0, 3.0)
     made = recording(noise(500, 1), stimulus=sound)
-    for text in (histogram(np.array([6000] * 500 + [9000])), histogram(np.zeros(0, np.int64)),
-                 envelope(made.audio, made.audio.start_ns, 3.0, sound.truth["onsets_s"]), envelope(None, 0, 1.0)):  # fmt: skip
-        ET.fromstring(text)
     drawn = envelope(made.audio, made.audio.start_ns, 3.0, sound.truth["onsets_s"])
+    bars = histogram(np.array([6000] * 500 + [9000]))
+    for text in (drawn, bars, histogram(np.zeros(0, np.int64)), envelope(None, 0, 1.0)):
+        ET.fromstring(text)
     assert drawn.count('class="onset"') == 6
 
 
@@ -83,15 +83,15 @@ def sample_report(cards: list[Card] | None = None) -> RunReport:
                  "change": 0.2, "tolerance": 0.1, "why": "slower"}]  # fmt: skip
     tests = [
         TestResult("tests_hil/test_patterns.py::test_pattern_lit[bloom]", "passed", 0.2, pattern="bloom"),
-        TestResult("tests_hil/test_t.py::test_slow[bloom]", "failed", 1.0, "dut", "slower <b>&", "trace <script>", "boot\nlog",
-                   pattern="bloom", regressed=True),
+        TestResult("tests_hil/test_t.py::test_slow[bloom]", "failed", 1.0, "dut", "slower <b>&", "trace <script>",
+                   "boot\nlog", pattern="bloom", regressed=True),
         TestResult("tests_hil/test_t.py::test_gone", "error", 0.0, "rig", "port gone"),
         TestResult("tests_hil/test_t.py::test_later", "skipped", 0.0, "", "rig fault: port gone"),
     ]  # fmt: skip
     return RunReport(
         "sim", "simulated", "quick", 7, "2026-01-01 10:00:00", 12.0, 10, "m1", "pytest", "pytest --seed 7",
-        {"project": "k1-sim", "version": "1.0", "sha256": "ab" * 32}, ["smallest change 10 %"], tests, metrics, verdicts,
-        cards or [], ["a note"],
+        {"project": "k1-sim", "version": "1.0", "sha256": "ab" * 32}, ["smallest change 10 %"], tests, metrics,
+        verdicts, cards or [], ["a note"],
     )  # fmt: skip
 
 
@@ -171,7 +171,8 @@ def test_terminal_table() -> None:
 def test_junit_gets_blame_and_conditions(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
     path.write_text(
-        '<testsuites><testsuite name="pytest"><testcase name="test_slow[bloom]"><failure message="m">x</failure></testcase>'
+        '<testsuites><testsuite name="pytest">'
+        '<testcase name="test_slow[bloom]"><failure message="m">x</failure></testcase>'
         '<testcase name="test_gone"><error message="e">y</error></testcase></testsuite></testsuites>'
     )
     finish_junit(path, sample_report())

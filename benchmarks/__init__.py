@@ -1,0 +1,1 @@
+"""Timings of the harness itself: ``make perf``, or ``python -m benchmarks``."""

@@ -1,0 +1,121 @@
+"""Updates over the air of the firmware built from source: in virtual time, and by real sockets on loopback."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from harness.errors import BadRequest, RigFault
+from harness.instruments.clock import WallClock
+from harness.instruments.ota import OtaClient
+from harness.instruments.ota_sockets import SocketNetwork
+from harness.pipeline.build import build
+from harness.rig import FirmwareBundle, open_rig, ota
+from harness.wire.image import build_image, parse_image
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return build("sim")
+
+
+@pytest.fixture(scope="module")
+def other(bundle, tmp_path_factory):
+    """The same program with another version in its descriptor: another image, another SHA-256."""
+    folder = tmp_path_factory.mktemp("other")
+    for file in bundle.path.parent.iterdir():
+        if file.suffix in (".bin", ".json"):
+            (folder / file.name).write_bytes(file.read_bytes())
+    image = parse_image(bundle.path.read_bytes())
+    drom = image.segments[0]
+    data = bytearray(drom.data)
+    data[16:48] = b"9.9.9".ljust(32, b"\0")
+    segments = [dataclasses.replace(drom, data=bytes(data)), *image.segments[1:]]
+    (folder / "firmware.bin").write_bytes(
+        build_image(segments, image.entry, flash_mode=image.flash_mode, flash_size=image.flash_size)
+    )
+    manifest = json.loads((folder / "firmware.manifest.json").read_text())
+    manifest["sha256"] = parse_image((folder / "firmware.bin").read_bytes()).sha256.hex()
+    (folder / "firmware.manifest.json").write_text(json.dumps(manifest))
+    return FirmwareBundle.load(folder / "firmware.bin")
+
+
+@pytest.fixture
+def rig(bundle, tmp_path):
+    with open_rig("sim", folder=tmp_path) as opened:
+        opened.flash(bundle)
+        yield opened
+
+
+def test_update_and_back(rig, bundle, other):
+    first = rig.identity
+    assert (first.slot, first.sha256) == (0, bundle.sha256)
+    seen = []
+    report = ota.update(rig, other, progress=lambda done, size: seen.append((done, size)))
+    assert (rig.identity.slot, rig.identity.sha256) == (1, other.sha256)
+    assert rig.telemetry.identity().slot_state == "valid", "the self-check confirms the new image"
+    assert report.bytes_written == seen[-1][0] == seen[-1][1] == other.path.stat().st_size
+    assert ota.update(rig, other).skipped
+    ota.update(rig, bundle)
+    assert (rig.identity.slot, rig.identity.sha256) == (0, bundle.sha256)
+
+
+def test_serial_flash_after_an_update_ends_in_the_new_firmware(rig, bundle, other):
+    ota.update(rig, other)
+    assert rig.identity.slot == 1
+    rig.flash(bundle)
+    assert (rig.identity.slot, rig.identity.sha256) == (0, bundle.sha256)
+
+
+def test_a_device_without_network_keeps_its_image(rig, other):
+    rig.wait_network()
+    before = rig.identity.sha256
+    rig.board.faults.network(False)
+    with pytest.raises(RigFault, match="does not answer"):
+        ota.update(rig, other)
+    assert rig.telemetry.identity().sha256 == before
+
+
+def test_a_damaged_image_is_refused_and_the_old_one_runs_on(rig, bundle, other):
+    from harness.errors import DutFailure
+
+    damaged = bytearray(other.path.read_bytes())
+    damaged[5000] ^= 1  # the MD5 of the transport fits, the image's own hash does not
+    client = OtaClient(rig.ota_network(), rig.clock)
+    with pytest.raises((DutFailure, RigFault), match="old image"):
+        client.upload(bytes(damaged))
+    assert rig.reset("hard").sha256 == bundle.sha256
+
+
+def test_wrong_password_and_right_one(rig, other, monkeypatch):
+    rig.board.chip._nvs.set("k1", "ota_pass", b"bench-secret")
+    rig.reset("hard")
+    with pytest.raises(BadRequest, match="asks for an update password"):
+        ota.update(rig, other)
+    monkeypatch.setenv("K1HIL_OTA_PASSWORD", "wrong-secret")
+    with pytest.raises(BadRequest, match="refuses the update password") as told:
+        ota.update(rig, other)
+    assert "wrong-secret" not in str(told.value)
+    monkeypatch.setenv("K1HIL_OTA_PASSWORD", "bench-secret")
+    ota.update(rig, other)
+    assert rig.identity.sha256 == other.sha256
+    assert "bench-secret" not in rig.console.log_path.read_text(errors="replace")
+
+
+def test_update_by_real_sockets(other):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", "bench", "--live"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        served = json.loads(process.stdout.readline())
+        host, port = served["ota"].rsplit(":", 1)
+        report = OtaClient(SocketNetwork(host, int(port)), WallClock()).upload(other.path.read_bytes())
+        assert report.bytes == other.path.stat().st_size
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0

@@ -1,0 +1,77 @@
+"""How long after a sound the light changes, event by event."""
+
+import numpy as np
+import pytest
+
+from harness.analysis.latency import (
+    BANDS_HZ,
+    disagreement,
+    expected_centroid_ms,
+    latency_metrics,
+    measure,
+)
+from harness.metric import Metric
+from harness.signals import latency_telegraph
+
+pytestmark = [pytest.mark.needs("audio"), pytest.mark.needs("flashing_light")]
+
+# hil_flash answers the mean of one 5 ms hop, then a frame of 6 ms and the wire: nothing in it takes longer than 20 ms.
+LONGEST_MEAN_MS = 20.0
+LONGEST_EVENT_MS = 50.0
+
+
+@pytest.fixture(scope="module")
+def flashes():
+    """Filled by the first test, so that all judge one recording."""
+    return {}
+
+
+def test_flash_latency(record, metric, suite, flashes):
+    seconds = max(20.0, suite.profile.audio_s)
+    sound = latency_telegraph(seconds, seed=suite.seed % 100_000)
+    seen = record(sound, pattern="hil_flash", title="latency on hil_flash")
+    found = measure(seen)
+    assert found, "no source shows the edges of the sound"
+    flashes["found"] = found
+    metric(latency_metrics(seen, found))
+    best = found[0]
+    assert best.missed == 0, f"{best.missed} edges of the sound were not answered"
+    assert best.clock_ms + best.rise.half_width > 0
+    for name, mean in (("on", best.rise), ("off", best.fall)):
+        assert 0.0 < mean.value < LONGEST_MEAN_MS, f"light goes {name} {mean.value:.1f} ms after the sound"
+    slowest = float(best.events.latency_ms.max())
+    assert slowest < LONGEST_EVENT_MS, f"one event took {slowest:.1f} ms"
+
+
+def test_sources_agree(flashes):
+    """Light on the wire and light as reported are the same light, within what the clocks leave open."""
+    found = flashes.get("found") or []
+    if len(found) < 2:
+        pytest.skip("this rig sees the light in one way only (missing hardware)")
+    for other in found[1:]:
+        apart = disagreement(found[0], other)
+        assert not apart.found, (
+            f"{found[0].source} and {other.source} differ by {apart.difference_ms:.2f} ms, "
+            f"{apart.allowed_ms:.2f} ms can be explained"
+        )
+
+
+@pytest.mark.parametrize("band_hz", BANDS_HZ)
+def test_spectrum_latency_per_band(record, metric, param, suite, band_hz):
+    """The pattern spectrum answers each band; low ones later, because a semitone needs a long look back."""
+    param(audio_responsiveness=1.0, softness=0.0)
+    sound = latency_telegraph(8.0, carrier_hz=band_hz, seed=suite.seed % 100_000)
+    seen = record(sound, pattern="spectrum", title=f"latency on spectrum at {band_hz:g} Hz")
+    found = measure(seen, followers=True)
+    assert found, f"no LED follows a tone of {band_hz:g} Hz"
+    best = found[0]
+    centroid = expected_centroid_ms(band_hz)
+    detail = {"expected_centroid_ms": round(centroid, 2), "clock_bound_ms": round(best.clock_ms, 4), **best.detail}
+    rise = best.rise
+    metric(Metric(f"latency_{band_hz:.0f}hz_rise_mean", round(rise.value, 3), "ms", "lower", rise.n, best.source,
+                  seen.meta["provenance"], ci95=(round(rise.low, 3), round(rise.high, 3)), pattern="spectrum",
+                  detail=detail))  # fmt: skip
+    assert np.isfinite(best.rise.value)
+    assert -5.0 < best.rise.value < centroid + LONGEST_EVENT_MS, (
+        f"light {best.rise.value:.1f} ms after a tone of {band_hz:g} Hz; its Goertzel bin explains {centroid:.1f} ms"
+    )
