@@ -55,6 +55,7 @@ BootConfirmation::Verdict BootConfirmation::step(const SelfCheck& seen) {
     } else if (verdict == Verdict::give_up) {
         LogLine(Severity::error, '0').s("Self-check failed: ").s(missing(seen)).s("; rolling back");
         telemetry().flush(kLastWordsMs);
+        hal::sleep_ms(kLastWordsMs);   // the line has left the queue, not yet the chip
         hal::slot_roll_back();
     }
     return verdict;
