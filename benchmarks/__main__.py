@@ -71,7 +71,7 @@ def main() -> int:
             print("\n".join(figure.lines()), flush=True)
             rows.append({"kind": kind, **figure.to_json(), **told})
         figures += found
-    _store(arguments.json, seed, bundle.to_json(), rows)
+        _store(arguments.json, seed, bundle.to_json(), rows)
     print(f"\nwritten to {arguments.json}")
     return 1 if any(figure.met is False for figure in figures) else 0
 
