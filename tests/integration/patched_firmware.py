@@ -11,7 +11,7 @@ from harness.rig import FirmwareBundle
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRA = ROOT / "tests" / "data" / "extra_patterns.inc"
-NAMES = ("firmware.bin", "bootloader.bin", "partitions.bin", "boot_app0.bin", "firmware.manifest.json")
+NAMES = ("firmware.bin", "firmware.elf", "bootloader.bin", "partitions.bin", "boot_app0.bin", "firmware.manifest.json")
 REGISTRY = "core/patterns/registry.cpp"
 
 Edit = tuple[str, str, str]  # file below firmware/src, text that stands there once, text to stand there instead

@@ -50,6 +50,7 @@ BACKTRACE = r"Backtrace: 0x[0-9a-f]{8}:0x3f[0-9a-f]{6}"
         ("lock_up", "int_watchdog", r"Core  1 panic'ed \(Interrupt wdt timeout on CPU1\)"),
         ("starve", "task_watchdog", r"Task watchdog got triggered(?s:.*) - IDLE \(CPU 0\)(?s:.*)CPU 0: hog"),
     ],
+    ids=["pointer", "abort", "stack", "memory", "interrupt watchdog", "task watchdog"],
 )
 def test_a_crash_is_told_and_rebooted_from(rig: Rig, pattern: str, reason: str, words: str) -> None:
     before, at = rig.identity, rig.console.size

@@ -52,7 +52,9 @@ def p50(recording: Recording, column: str = "render_us") -> float:
 
 
 @pytest.mark.parametrize(
-    ("kind", "cycles"), [("loop", LOOP), ("straight", STRAIGHT), ("sine", SINE), ("copy", COPY)], ids=str
+    ("kind", "cycles"),
+    [("loop", LOOP), ("straight", STRAIGHT), ("sine", SINE), ("copy", COPY)],
+    ids=["loop", "straight line", "transcendental", "copy"],
 )
 def test_added_work_raises_render_time_in_proportion(
     timed: Callable[[str], Recording], kind: str, cycles: tuple[float, float], capsys: pytest.CaptureFixture[str]
