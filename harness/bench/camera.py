@@ -22,7 +22,7 @@ from harness.bench.events import Batch, EventLog
 from harness.bench.light_history import N_LEDS, LightHistory, ReferenceLight
 from harness.bench.optics import Spots, make_spots
 from harness.bench.scene import make_scene
-from harness.bench.sensor import Levels, Sensor, through_jpeg
+from harness.bench.sensor import Levels, Sensor
 from harness.bench.shutter import Pwm, gathered
 
 BACKLOG_NS = 20_000_000_000  # frames nobody took in this time are gone; less than the light history keeps
@@ -176,7 +176,7 @@ class VirtualCamera:
                     continue
                 frame = self.develop()
                 if frame is not None:
-                    return CameraFrame(frame.host_ns, through_jpeg(frame.image, self.config.jpeg_quality))
+                    return frame
             return None
 
     def frames(self, until_ns: int) -> Iterator[CameraFrame]:
@@ -184,8 +184,8 @@ class VirtualCamera:
         while (frame := self.take(until_ns)) is not None:
             yield frame
 
-    def develop(self) -> CameraFrame | None:
-        """Takes the upcoming frame, before JPEG, once the board has got to its end; None when it was dropped."""
+    def develop(self, packed: bool = True) -> CameraFrame | None:
+        """Takes the upcoming frame once the board has got to its end, JPEG or not; None when it was dropped."""
         with self._lock:
             exposure = self.upcoming()
             self._index, self._next = exposure.index + 1, None
@@ -196,7 +196,7 @@ class VirtualCamera:
             )  # fmt: skip
             if exposure.dropped:
                 return None
-            return CameraFrame(exposure.stamp_ns, self._picture(exposure))
+            return CameraFrame(exposure.stamp_ns, self._picture(exposure, packed))
 
     def skip_to(self, now_ns: int) -> int:
         """Lets every frame that began before ``now_ns`` go by; how many those were."""
@@ -226,12 +226,15 @@ class VirtualCamera:
             index, start, end, delivery, stamp_ns, dropped, self.controls.levels, self.controls.exposure_ns, random
         )
 
-    def _picture(self, exposure: Exposure) -> NDArray[np.uint8]:
+    def _picture(self, exposure: Exposure, packed: bool) -> NDArray[np.uint8]:
         if self._sensor is None:  # only now: most boards are never looked at
             self._sensor = Sensor(self.config, self._draws)
         spots = self._spots()
-        picture = self._sensor.picture(spots, self._light(exposure, spots), exposure.levels, exposure.random)
-        if self.controls.automatic:
+        automatic = self.controls.automatic
+        picture = self._sensor.picture(
+            spots, self._light(exposure, spots), exposure.levels, exposure.random, wandering=automatic, packed=packed
+        )
+        if automatic:
             self.controls.learn(*picture[::4, ::4].reshape(-1, 3).mean(axis=0).tolist())
         return picture
 

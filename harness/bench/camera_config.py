@@ -86,7 +86,7 @@ class CameraConfig(BaseModel):
     response: Literal["gamma", "s_curve", "linear"] = "gamma"
     gamma: float = Field(default=2.2, ge=0.5, le=4.0)
     s_curve: float = Field(default=0.3, ge=0.0, le=1.0, description="share of the smooth step in an s_curve response")
-    jpeg_quality: int | None = Field(default=90, ge=10, le=100, description="None: frames as the sensor made them")
+    jpeg_quality: int = Field(default=90, ge=0, le=100, description="0: frames as the sensor made them")
 
     # the camera's controls as they stand when it is opened
     gain: float = Field(default=1.0, ge=1.0, le=16.0)

@@ -12,7 +12,7 @@ from typing import Any
 
 from harness.bench.camera import Exposure, VirtualCamera
 from harness.bench.handle import BoardHandle
-from harness.bench.sensor import to_jpeg
+from harness.bench.still_picture import to_jpeg
 from harness.errors import HarnessFault
 
 PATH = "/stream"
@@ -103,7 +103,7 @@ class MjpegServer:
         if not self._wait_for_board(exposure.end_ns):
             return
         self._check_late(exposure)
-        frame = self._camera.develop()
+        frame = self._camera.develop(packed=False)
         if frame is None:
             return
         jpeg = to_jpeg(frame.image, self._camera.config.jpeg_quality or _LOSSLESS_QUALITY)

@@ -5,9 +5,9 @@ drives the reference LED when it is played. The port times that result are truth
 invented: while it is late, the board waits for it (:meth:`PulseMicrophone.heard_until`); when it does not come, the
 silence the chip gets instead is logged and is a fault of the bench.
 
-How well port times are known: the line from sample to time is drawn by the earliest of many blocks, which the sink hands
-over when their first sample is due (:mod:`harness.bench.sample_clock`). What is left is the shortest way from the sink's
-thread to ours, about 0.1 ms, by which all port times of a run are late against the sink's own clock.
+How well port times are known: the line from sample to time is drawn by the earliest of many blocks, which the sink
+hands over when their first sample is due (:mod:`harness.bench.sample_clock`). What is left is the shortest way from the
+sink's thread to ours, about 0.1 ms, by which all port times of a run are late against the sink's own clock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ PREFIX = "pulse:"
 # From the sink to the microphone: time for hand-over, filter and interpolation; 3.4 m of air would take as long.
 AIR_MS = 10.0
 _START_S = 10.0
-_STALL_NS = 300_000_000
+# Sound that is late holds the board back; nearly as long as the board may be behind wall time.
+_STALL_NS = 450_000_000
 _LINE_EVERY_NS = 10_000_000_000
 _LOUD, _QUIET_S = 10.0 ** (-40.0 / 20.0), 0.05
 
@@ -127,7 +128,7 @@ class PulseMicrophone:
     # ---- board
 
     def heard_until(self, mono_ns: int) -> int:
-        """How far the board may go, at most ``mono_ns``: to where the sound is known, or on when none comes any more."""
+        """How far the board may go, at most ``mono_ns``: where the sound is known, or on when none comes any more."""
         with self._changed:
             silent = self._clock() - self._last_ns > _STALL_NS
             if bool(self._ended) or silent:
@@ -160,15 +161,21 @@ class PulseMicrophone:
             now = self._clock()
             if now - self._lined_ns >= _LINE_EVERY_NS:
                 self._lined_ns = now
-                news.append((float(self._air.fed), "microphone line", {
-                    "sample": self._air.fed, "mono_ns": self._port_ns(self._air.fed), "rate_hz": RATE_HZ, "delay_ns": self._delay_ns,
-                    "rate": self._line.rate, "lateness_ns": self._line.lateness_ns}))  # fmt: skip
+                news.append((float(self._air.fed), "microphone line", self._line_fields()))
         for index, samples in right:
             log.reference(samples, RATE_HZ, self._line.time_ns(index))
         for position, kind, fields in news:
             log.truth(self._port_ns(position), kind, **fields)
             if kind in ("underrun", "sound lost"):
                 log.fault(_fault(kind, fields))
+
+    def _line_fields(self) -> dict[str, Any]:
+        """How samples and time belong together now."""
+        fed, line = self._air.fed, self._line
+        return {
+            "sample": fed, "monotonic_ns": self._port_ns(fed), "rate_hz": RATE_HZ, "rate": line.rate,
+            "delay_ns": self._delay_ns, "lateness_ns": line.lateness_ns,
+        }  # fmt: skip
 
     def close(self) -> None:
         """Ends the capture."""

@@ -55,9 +55,11 @@ class PulseServer:
         self._await()
 
     def _command(self) -> list[str]:
+        # Without rewinds the monitor hands sound over when it is due, not a block later; see sample_clock.
         native = f"module-native-protocol-unix socket={self._socket} auth-anonymous=1"
         sink = f"module-null-sink sink_name={SINK} rate={RATE_HZ} channels=2 format=float32le norewinds=1"
-        return ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "-L", native, "-L", sink]
+        modules = ["-L", native, "-L", sink]
+        return ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", *modules]
 
     def _environ(self) -> dict[str, str]:
         return {

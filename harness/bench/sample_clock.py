@@ -10,20 +10,27 @@ lateness that no later block makes good.
 from __future__ import annotations
 
 ANCHOR_BLOCKS = 25
-WINDOW_NS = 1_000_000_000
-# The third earliest of a window counts: now and then a block comes in two parts, the second of which looks early.
-_RANK = 2
-_LEAST_BLOCKS = 12
+WINDOW_NS = 2_000_000_000
 # A part of a block that follows its first part at once says nothing about time.
 _CONTINUED_NS = 3_000_000
-# How fast the line may follow. Earlier is certain knowledge; later may just be a busy machine.
-_EARLIER, _LATER = 300e-6, 10e-6
+# Blocks handed over without delay arrive alike: so many of a window, so close together, are the early ones. Single
+# earlier ones are second parts of blocks that came in two.
+_ALIKE_SHARE, _ALIKE_LEAST, _ALIKE_NS = 0.1, 4, 300_000
+# How far the sink's rate can be off, and how fast the line may turn to meet the blocks.
+_MOST_DRIFT, _MOST_TURN = 100e-6, 100e-6
 # Share of a window's error that is taken for lasting drift; a fifth settles within ten windows without ringing.
 _GAIN = 0.2
 # The same lateness (within this spread) in so many windows is lost sound; a busy machine is late by other amounts.
-LOST_WINDOWS = 4
+LOST_WINDOWS = 3
 LOST_NS = 4_000_000
 _SPREAD_NS = 500_000
+
+
+def _earliest(lateness_ns: list[float]) -> float | None:
+    """Lateness of the blocks that came without delay; None when no blocks came alike."""
+    ordered = sorted(lateness_ns)
+    n = max(_ALIKE_LEAST, round(_ALIKE_SHARE * len(ordered)))
+    return next((a for a, b in zip(ordered, ordered[n - 1 :], strict=False) if b - a <= _ALIKE_NS), None)
 
 
 class SampleClock:
@@ -75,26 +82,29 @@ class SampleClock:
             self._anchor()
             self._since_ns = arrival_ns
             return 0
-        if arrival_ns - self._since_ns < WINDOW_NS or len(self._window) < _LEAST_BLOCKS:
+        if arrival_ns - self._since_ns < WINDOW_NS:
             return 0
         self._since_ns = arrival_ns
         return self._judge(index)
 
     def _anchor(self) -> None:
-        if len(self._window) >= ANCHOR_BLOCKS:
-            self._time_ns = self._line(self._index) + sorted(self._window)[_RANK]
+        if len(self._window) >= ANCHOR_BLOCKS and (late := _earliest(self._window)) is not None:
+            self._time_ns = self._line(self._index) + late
             self._window.clear()
             self.known = True
 
     def _judge(self, index: int) -> int:
-        """Ends a window: the line goes on from here so that it meets the early blocks a window later."""
-        late = sorted(self._window)[_RANK]
+        """Ends a window: the line goes on from here so that it meets the early blocks two windows later."""
+        late = _earliest(self._window)
         self._window.clear()
+        if late is None:
+            return 0
         self.lateness_ns = round(late)
         self._time_ns, self._index = self._line(index), float(index)
-        error = min(max(late / WINDOW_NS, -_EARLIER), _LATER)
-        self._drift = min(max(self._drift + _GAIN * error, -_EARLIER), _EARLIER)
-        self.rate = 1.0 + self._drift + error
+        # So much lateness is no drift: the line waits until it is clear what it is.
+        turn = min(max(late / (2 * WINDOW_NS), -_MOST_TURN), _MOST_TURN) if late < LOST_NS else 0.0
+        self._drift = min(max(self._drift + _GAIN * turn, -_MOST_DRIFT), _MOST_DRIFT)
+        self.rate = 1.0 + self._drift + turn
         self._late = [*self._late, late][-LOST_WINDOWS:]
         steady = max(self._late) - min(self._late) < _SPREAD_NS
         if len(self._late) < LOST_WINDOWS or min(self._late) < LOST_NS or not steady:

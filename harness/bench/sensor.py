@@ -1,14 +1,12 @@
 """What the sensor does: light becomes electrons, noise, a response curve, 8 bits and, if asked, JPEG.
 
 Order: photo-electrons with shot noise, read noise, clipping at full well, gain, clipping, white balance, the camera's
-colour matrix (negatives clipped), response curve, 8 bits. Normal noise is drawn once per camera; pixels lit by
-LEDs get a piece of it from a random place in every frame. The rest of the picture stands still, so its noisy versions
-are made once and put together anew for every frame from bands: many times faster, and no two frames are alike.
+colour matrix (negatives clipped), response curve, 8 bits, JPEG. Normal noise is drawn once per camera; pixels lit
+by LEDs get a piece of it from a random place in every frame, the others come from :class:`StillPicture`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -18,16 +16,14 @@ from numpy.typing import NDArray
 from harness.bench.camera_config import IDENTITY, CameraConfig
 from harness.bench.draws import Draws
 from harness.bench.optics import Spots, vignette
+from harness.bench.still_picture import BAND_ROWS, Floats, Picture, StillPicture, through_jpeg
 
 _CURVE_STEPS = 65_535
-_BANDS = 12
-_POOL_BYTES = 48 * 1024 * 1024
 _TEXTURE_PX = 40  # size of the brighter and darker patches of the room
 _NATIVE_WHITE_K = 5000.0
 
-Floats = NDArray[np.float32]
-Picture = NDArray[np.uint8]
-_Maker = Callable[[Floats], Picture]  # of a whole noisy picture, from standard normal noise
+# Smoothing of colour between the blocks of a JPEG reaches one row beyond the band it belongs to.
+_JPEG_REACH = 2
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,8 @@ class Sensor:
         room = self._make_room(draws.stream("room light")) * self._shade
         self._room = np.asarray(room + self._hot(draws.stream("hot pixels")), np.float32)
         self._curve = response_curve(config)
-        self._pool = _NoisePool(draws.stream("background noise"), self._shape)
+        still = draws.stream("background noise")
+        self._still = StillPicture(still, self._shape, self._unlit, config.jpeg_quality)
         self._levels: Levels | None = None
         self._lit: _Lit | None = None
 
@@ -94,7 +91,14 @@ class Sensor:
         return out
 
     def picture(
-        self, spots: Spots, light: NDArray[np.float64], levels: Levels, random: np.random.Generator
+        self,
+        spots: Spots,
+        light: NDArray[np.float64],
+        levels: Levels,
+        random: np.random.Generator,
+        *,
+        wandering: bool = False,
+        packed: bool = True,
     ) -> Picture:
         """One frame.
 
@@ -104,24 +108,30 @@ class Sensor:
                 times the peak level: [lights, rows, 3].
             levels: of exposure, gain and white balance.
             random: noise of this frame.
+            wandering: the levels change with every frame.
+            packed: after JPEG, as configured; or as the sensor made it.
 
         Returns:
-            uint8 [height, width, 3], blue first, before JPEG.
+            uint8 [height, width, 3], blue first.
         """
         if levels != self._levels:
             self._levels = levels
-            self._pool.forget()
+            self._still.forget()
         if self._lit is None or self._lit.spots is not spots:
             self._lit = _Lit.of(spots, self._shade, self._room)
         lit = self._lit
-        out = self._pool.frame(random, self._still)
+        packed = packed and self._config.jpeg_quality > 0
+        out = self._still.frame(random, packed & ~lit.bands, wandering)
         signal: Floats = spots.expose(light @ self._crosstalk.T) * lit.shade
         signal += lit.room * np.float32(levels.exposure)
-        noise = self._pool.noise(random, signal.size).reshape(signal.shape)
+        noise = self._still.noise(random, signal.size).reshape(signal.shape)
         out.ravel()[lit.bgr] = self._finish(self._exposed(signal, noise))
+        if packed:
+            for rows in lit.runs():
+                out[rows] = through_jpeg(out[rows], self._config.jpeg_quality)
         return out
 
-    def _still(self, noise: Floats) -> Picture:
+    def _unlit(self, noise: Floats) -> Picture:
         """The whole picture without LEDs, blue first."""
         assert self._levels is not None
         room = self._room * np.float32(self._levels.exposure)
@@ -156,48 +166,22 @@ class _Lit:
     shade: Floats  # [pixels]
     room: Floats  # [3, pixels], R, G, B
     bgr: NDArray[np.int64]  # place of each R, G, B value in a flat picture
+    bands: NDArray[np.bool_]  # which bands of rows have light in them
+
+    def runs(self) -> list[slice]:
+        """Rows of neighbouring bands with light in them."""
+        steps = np.flatnonzero(np.diff(np.concatenate([[False], self.bands, [False]]).astype(np.int8)))
+        return [slice(a * BAND_ROWS, b * BAND_ROWS) for a, b in zip(steps[::2], steps[1::2], strict=True)]
 
     @classmethod
     def of(cls, spots: Spots, shade: Floats, room: Floats) -> _Lit:
         at = spots.pixels
         bgr = at * 3 + np.array([[2], [1], [0]])
-        return cls(spots, shade.reshape(-1)[at], np.ascontiguousarray(room.reshape(3, -1)[:, at]), bgr)
-
-
-class _NoisePool:
-    """Ready pictures of the still part of the scene, each made when first asked for."""
-
-    def __init__(self, random: np.random.Generator, shape: tuple[int, int]) -> None:
-        size = shape[0] * shape[1] * 3
-        self._shape = shape
-        self._noise = random.standard_normal(2 * size + 65_536, np.float32)
-        n = int(np.clip(_POOL_BYTES // size, 6, 10))
-        self._offsets = random.integers(0, size, n)
-        self._pictures: list[Picture | None] = [None] * n
-        self._edges = np.linspace(0, shape[0], _BANDS + 1).round().astype(int)
-
-    def forget(self) -> None:
-        """Something about the still picture changed."""
-        self._pictures = [None] * len(self._pictures)
-
-    def noise(self, random: np.random.Generator, n: int) -> Floats:
-        """``n`` standard normal values, at most those of a picture."""
-        first = int(random.integers(0, self._noise.size - n))
-        return self._noise[first : first + n]
-
-    def frame(self, random: np.random.Generator, make: _Maker) -> Picture:
-        """A fresh picture, each band from a ready one chosen at random."""
-        out = np.empty((*self._shape, 3), np.uint8)
-        picks = random.integers(0, len(self._pictures), _BANDS)
-        if not any(picture is not None for picture in self._pictures):
-            picks[:] = picks[0]  # while exposure is being sought, one picture is enough
-        for i, pick in enumerate(picks):
-            ready = self._pictures[pick]
-            if ready is None:
-                noise = self._noise[self._offsets[pick] :][: out.size]
-                ready = self._pictures[pick] = make(noise if pick % 2 else -noise)
-            out[self._edges[i] : self._edges[i + 1]] = ready[self._edges[i] : self._edges[i + 1]]
-        return out
+        height, width = shade.shape
+        bands = np.zeros(-(-height // BAND_ROWS), bool)
+        for reach in (-_JPEG_REACH, 0, _JPEG_REACH):
+            bands[np.clip(at // width + reach, 0, height - 1) // BAND_ROWS] = True
+        return cls(spots, shade.reshape(-1)[at], np.ascontiguousarray(room.reshape(3, -1)[:, at]), bgr, bands)
 
 
 def response_curve(config: CameraConfig) -> Picture:
@@ -211,16 +195,3 @@ def response_curve(config: CameraConfig) -> Picture:
         value = (1.0 - config.s_curve) * value + config.s_curve * value**2 * (3.0 - 2.0 * value)
     return np.rint(value * 255.0).astype(np.uint8)
 
-
-def through_jpeg(picture: Picture, quality: int | None) -> Picture:
-    """The picture after encoding and decoding; unchanged without a quality."""
-    if quality is None:
-        return picture
-    return np.asarray(cv2.imdecode(np.frombuffer(to_jpeg(picture, quality), np.uint8), cv2.IMREAD_COLOR), np.uint8)
-
-
-def to_jpeg(picture: Picture, quality: int) -> bytes:
-    """A baseline JPEG file, colour at half resolution as cameras do."""
-    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    assert done, "the encoder refuses no 8-bit colour picture"
-    return bytes(data)

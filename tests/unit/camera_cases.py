@@ -17,7 +17,7 @@ MS = 1_000_000
 Lit = dict[int, tuple[int, int, int]]  # R, G, B by LED
 IDEAL = {
     "response": "linear", "read_noise": 0.0, "full_well_e": 1e9, "ambient": 0.0, "hot_pixels": 0, "vignetting": 0.0,
-    "jpeg_quality": None, "led_spread": 0.0, "crosstalk": IDENTITY, "skew_ppm": 0.0, "frame_jitter_ms": 0.0,
+    "jpeg_quality": 0, "led_spread": 0.0, "crosstalk": IDENTITY, "skew_ppm": 0.0, "frame_jitter_ms": 0.0,
     "timestamp_jitter_ms": 0.0, "timestamp_offset_ms": 0.0,
 }  # fmt: skip
 
