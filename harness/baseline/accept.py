@@ -63,10 +63,10 @@ def pooled(documents: Sequence[dict[str, Any]]) -> list[Samples]:
     """The values of each judged metric over all runs of different seeds, ordered by key.
 
     Raises:
-        BadRequest: more values than a baseline holds.
+        BadRequest: more values than a baseline holds, or values of different streams.
     """
     values: dict[str, list[float]] = defaultdict(list)
-    units: dict[str, str] = {}
+    units: dict[str, tuple[str, str]] = {}
     seen: set[tuple[str, int]] = set()
     for document in documents:
         seed = document.get("seed")
@@ -78,11 +78,13 @@ def pooled(documents: Sequence[dict[str, Any]]) -> list[Samples]:
                     seen.add((key, int(seed)))
                 given = (metric.get("detail") or {}).get("samples") or [metric["value"]]
                 values[key] += [float(v) for v in given]
-                units[key] = str(metric.get("unit", ""))
+                kind = (str(metric.get("unit", "")), str(metric.get("source", "")))
+                if units.setdefault(key, kind) != kind:
+                    raise BadRequest(f"the runs differ in unit or source of {key}", got=f"{units[key]} and {kind}")
     longest = max(map(len, values.values()), default=0)
     if longest > MAX_SAMPLES:
         raise BadRequest("too many runs for a baseline", expected=f"at most {MAX_SAMPLES}", got=str(longest))
-    return [Samples(key, units[key], tuple(values[key])) for key in sorted(values)]
+    return [Samples(key, units[key][0], tuple(values[key]), units[key][1]) for key in sorted(values)]
 
 
 def _refuse_mixture(documents: list[dict[str, Any]]) -> None:

@@ -118,6 +118,8 @@ class Gate:
         samples = self.accepted.samples.get(metric.key)
         if samples is None:
             return replace(bare, new=True, why=f"new: no accepted value of {metric.key}; rules and budgets decide")
+        if samples.source and samples.source != metric.source:
+            return replace(bare, why=f"{metric.key} comes from {metric.source}, accepted was {samples.source}")
         floor = max(practical_floor(metric.name, samples.median), 1e-9)
         finest = float(metric.detail.get("resolution", 0.0))
         bare = replace(bare, baseline=samples.median, floor=max(floor, finest), runs=len(samples.values))

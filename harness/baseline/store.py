@@ -33,11 +33,13 @@ class Samples:
         key: ``pattern/name`` or ``name``.
         unit: of the values.
         values: float[runs], in the order of the runs.
+        source: the stream they come from; light on the wire is not light in a camera. "" when unknown.
     """
 
     key: str
     unit: str
     values: tuple[float, ...]
+    source: str = ""
 
     @property
     def median(self) -> float:
@@ -193,7 +195,7 @@ def _to_text(baseline: Baseline) -> str:
 
 
 def _row(samples: Samples) -> dict[str, Any]:
-    row: dict[str, Any] = {"unit": samples.unit, "runs": len(samples.values)}
+    row: dict[str, Any] = {"unit": samples.unit, "source": samples.source, "runs": len(samples.values)}
     if samples.alike:
         return {**row, "exact": samples.values[0]}
     return {**row, "median": round(samples.median, 4), "values": list(samples.values)}
@@ -213,4 +215,4 @@ def _read_samples(key: str, row: dict[str, Any]) -> Samples:
     values = (float(row["exact"]),) * runs if "exact" in row else tuple(float(v) for v in row["values"])
     if len(values) != runs or not all(map(math.isfinite, values)):
         raise ValueError(f"{key}: {len(values)} values for {runs} runs, or one that is not finite")
-    return Samples(key, str(row["unit"]), values)
+    return Samples(key, str(row["unit"]), values, str(row.get("source", "")))

@@ -42,6 +42,8 @@ def _rig_policy(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     rig: Rig = request.getfixturevalue("rig")
+    if rig.config.kind == "physical" and rig.profile.name == "quick" and request.node.get_closest_marker("long"):
+        pytest.skip("takes long where time is real: on hardware rigs only in --profile standard and nightly")
     wanted = {str(arg) for mark in request.node.iter_markers("needs") for arg in mark.args}
     lacking = wanted - rig.capabilities
     if lacking:
@@ -57,6 +59,7 @@ def _rig_policy(request: pytest.FixtureRequest) -> Iterator[None]:
     elif policy == "hard":
         rig.reset("hard")
     yield
+    rig.check_bench()
 
 
 @pytest.fixture

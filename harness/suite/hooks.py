@@ -24,7 +24,7 @@ from harness.report.junit import finish_junit
 from harness.report.model import Card, RunReport
 from harness.report.tables import summary_lines, verdict_table
 from harness.suite import workers
-from harness.suite.outcome import blame_of, exit_code, missing_requirements, verdict_notes
+from harness.suite.outcome import exit_code, missing_requirements, verdict_notes
 from harness.suite.results import Results
 from harness.suite.session import SuiteSession
 from harness.suite.views import notes_of
@@ -160,7 +160,7 @@ class SuiteHooks:
     def _explain(self, item: pytest.Item, report: pytest.TestReport, error: BaseException) -> dict[str, Any]:
         if report.skipped:
             return {"message": str(getattr(error, "msg", error))}
-        blame = blame_of(error)
+        error, blame = self.session.blame(error)
         self.session.note_failure(error, blame)
         self.session.save(notes_of(item).recordings)
         notes = notes_of(item)

@@ -11,6 +11,7 @@ import pytest
 from harness.errors import Deadline, K1HilError
 from harness.report.model import TestResult
 
+MOST_NAMED = 6
 GOOD, DUT, INTERRUPTED, HARNESS, REQUEST, NOTHING, RIG, MISSING = 0, 1, 2, 3, 4, 5, 10, 11
 # First wins: a broken rig makes every other finding doubtful, a broken harness nearly so.
 _PRECEDENCE = (("rig", RIG), ("harness", HARNESS), ("request", REQUEST), ("dut", DUT))
@@ -75,7 +76,7 @@ def verdict_notes(verdicts: Sequence[dict[str, Any]]) -> list[str]:
     unsure = [v for v in verdicts if v["word"] == "inconclusive"]
     absent = [v for v in unsure if v.get("baseline") is None and not v.get("new")]
     still_open = [v for v in unsure if v.get("baseline") is not None]
-    new = sorted({v["key"].partition("/")[0] for v in unsure if v.get("new")})
+    new = sorted(v["key"] for v in unsure if v.get("new"))
     notes = []
     if absent:
         notes.append(f"NO VERDICT on {len(absent)} of {len(verdicts)} metrics: {absent[0]['why']}")
@@ -84,5 +85,6 @@ def verdict_notes(verdicts: Sequence[dict[str, Any]]) -> list[str]:
         first = f"{still_open[0]['key']}: {still_open[0]['why']}"
         notes.append(f"INCONCLUSIVE: {len(still_open)} metrics, up to {more} more runs needed; {first}")
     if new:
-        notes.append(f"new, judged by rules and budgets alone: {', '.join(new)}")
+        more_new = f" and {len(new) - MOST_NAMED} more" if len(new) > MOST_NAMED else ""
+        notes.append(f"new, judged by rules and budgets alone: {', '.join(new[:MOST_NAMED])}{more_new}")
     return notes

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +15,7 @@ import pytest
 from harness.baseline.fingerprint import fingerprint
 from harness.baseline.gate import Gate
 from harness.baseline.store import Baseline, baseline_path
-from harness.errors import K1HilError
+from harness.errors import DutFailure, K1HilError
 from harness.pipeline.build import build, built
 from harness.recording import Recording
 from harness.report.cards import card
@@ -28,6 +30,7 @@ from harness.rig.profile import profile as profile_named
 from harness.rig.rig import fresh_seed
 from harness.signals import Stimulus, four_on_floor, gated
 from harness.suite.options import SuiteOptions
+from harness.suite.outcome import blame_of
 
 MUSIC_BPM = 120.0
 # One beat: what a pattern does in time with the music averages out within a segment.
@@ -75,7 +78,7 @@ class SuiteSession:
         self.rig_name = chosen_rig(options.rig)
         self.rig_dir = chosen_rig_dir(options.rig_dir)
         self.config: RigConfig = load_config(self.rig_name, self.rig_dir)
-        self.profile: Profile = profile_named(options.profile)
+        self.profile: Profile = profile_named(options.profile, wall=self.config.kind == "physical")
         self.baseline = Baseline.load(baseline_path(self.rig_dir, self.rig_name), self.rig_name)
         self.shared = shared
         self.seed = int(shared["seed"]) if shared else fresh_seed() if options.seed is None else options.seed
@@ -183,8 +186,10 @@ class SuiteSession:
                 self._bring(rig, self.bundle, progress)
             self.facts = {"firmware": rig.identity.to_json(), "cost_model": rig.cost_model}
             self.facts["fingerprint"] = self.fingerprint
-        except BaseException:
-            rig.close()
+        except BaseException as error:
+            with closing(rig):
+                if isinstance(error, DutFailure):
+                    rig.check_bench()
             raise
         self.rig = rig
         self.opening = False
@@ -204,6 +209,20 @@ class SuiteSession:
         for rig in (*self._siblings.values(), self.rig):
             if rig is not None:
                 rig.close()
+
+    def blame(self, error: BaseException) -> tuple[BaseException, str]:
+        """Whose fault a failure is. Nothing is a finding about a device whose served bench failed meanwhile.
+
+        Returns:
+            The failure to show (the bench's own, when it is the cause), and dut, rig, harness or request.
+        """
+        blame = blame_of(error)
+        if blame == "dut" and self.rig is not None:
+            try:
+                self.rig.check_bench()
+            except K1HilError as fault:
+                return fault, blame_of(fault)
+        return error, blame
 
     def note_failure(self, error: BaseException, blame: str) -> None:
         """Remembers a failure that makes all further tests pointless."""
@@ -225,23 +244,21 @@ class SuiteSession:
 
     def shows(self, rig: Rig, pattern: str) -> list[Recording]:
         """The recordings of a pattern with music, taken once and shared by all tests: one per repeat of the profile."""
-        if pattern not in self._shows:
-            self._shows[pattern] = []
-            for _ in range(self.profile.repeats):
-                self.another_show(rig, pattern)
+        while len(self._shows.get(pattern, [])) < self.profile.repeats:
+            self.another_show(rig, pattern)
         return [self._recordings[name] for name in self._shows[pattern][: self.profile.repeats]]
 
     def another_show(self, rig: Rig, pattern: str) -> Recording:
         """One more recording of the pattern with music, in a new random order of loud and quiet."""
         names = self._shows.setdefault(pattern, [])
-        rig = self._anew(rig, len(names))
+        rig = self.own_board(rig, len(names))
         stimulus = self.music(len(names)) if rig.audio is not None else None
         recording = rig.record(stimulus, stimulus.seconds if stimulus else self.profile.record_s, pattern=pattern)
         names.append(f"{pattern}-{len(names) + 1}" if names else pattern)
         self.take(names[-1], recording, draw=len(names) == 1)
         return recording
 
-    def _anew(self, rig: Rig, repeat: int) -> Rig:
+    def own_board(self, rig: Rig, repeat: int) -> Rig:
         """The rig for an independent run: boot, settling and everything random are its own.
 
         A virtual rig gives a further board with a seed of its own; a real device is booted again.
@@ -254,7 +271,10 @@ class SuiteSession:
         if repeat not in self._siblings:
             seed = (self.seed + repeat * SEED_STEP) % (1 << 48)
             folder = self.run / f"board-{repeat + 1}"
-            board = open_rig(self.rig_name, self.rig_dir, profile=self.profile.name, folder=folder, seed=seed)
+            owner = f"pytest (process {os.getpid()}), board {repeat + 1}"
+            board = open_rig(
+                self.rig_name, self.rig_dir, profile=self.profile.name, folder=folder, seed=seed, owner=owner
+            )
             self._siblings[repeat] = board
             board.flash(self.bundle)
         return self._siblings[repeat]

@@ -80,7 +80,9 @@ class MetricBook:
             self._item.user_properties.append((metric.key, float(metric.value)))
 
     def judge(
-        self, runs: Metric | Sequence[Metric] | Sequence[Sequence[Metric]], more: Callable[[], Sequence[Metric]] | None = None
+        self,
+        runs: Metric | Sequence[Metric] | Sequence[Sequence[Metric]],
+        more: Callable[[], Sequence[Metric]] | None = None,
     ) -> list[Verdict]:
         """Notes metrics, one list per run, and returns the verdicts on their medians.
 

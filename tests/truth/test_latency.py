@@ -97,19 +97,19 @@ def test_latency_against_realised_events(board, tmp_path, trials, full, figure):
         figure(case.format(source) + ": bias", "|·| ≤ 0.2 ms", f"{bias:+.3f} ms", abs(bias) <= 0.2, n)
     apart = max(float(np.abs(rise).max()), float(np.abs(fall).max()))
     figure(case.format("wire") + ": rise and fall apart, worst", "≤ 0.35 ms", f"{apart:.3f} ms", apart <= 0.35, n)
-    share = float(np.mean(inside))
-    figure(
-        case.format("telemetry") + ": truth inside interval and clock bound", "≥ 93 %", f"{share:.0%}", share >= 0.93, n
-    )
+    share, unsure = float(np.mean(inside)), 0.0 if n >= 100 else 2 * (0.95 * 0.05 / n) ** 0.5
+    goal = "≥ 93 %" if not unsure else f"≥ 93 % - {unsure:.0%} (binomial)"
+    name = case.format("telemetry") + ": truth inside interval and clock bound"
+    figure(name, goal, f"{share:.0%}", share >= 0.93 - unsure, n)
 
 
-def test_injected_delay_moves_the_result_by_as_much(board, tmp_path, trials, figure):
-    """A longer way through the air is not known to the host, so it must come out as latency, millisecond by millisecond.
+def test_injected_delay_moves_the_result_by_as_much(board, tmp_path, trials, full, figure):
+    """A longer way through the air is not known to the host, so it must come out as latency, one for one.
 
     The same seed throughout: board, clocks and stimulus are the same but for the delay.
     """
-    n = max(2, trials(20) // 2 + 1)
-    delays = (0.0, 3.0, 8.0, 21.0, 40.0)
+    n = trials(20) // 2
+    delays = (0.0, 3.0, 8.0, 21.0, 40.0) if full else (0.0, 8.0, 40.0)
     slopes, moved = [], []
     for i in range(n):
         means = []
