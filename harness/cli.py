@@ -13,7 +13,7 @@ from rich.console import Console as Screen
 from rich.markup import escape
 from rich.table import Table
 
-from harness import cli_results
+from harness import cli_calibrate, cli_deploy, cli_results
 from harness.cli_results import JSON as _JSON
 from harness.cli_results import RIG as _RIG
 from harness.cli_results import RIG_DIR as _RIG_DIR
@@ -24,6 +24,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hardware-in-
 rig_app = typer.Typer(no_args_is_help=True, help="Rigs: what is plugged in, and what it can measure.")
 app.add_typer(rig_app, name="rig")
 cli_results.add_to(app)
+cli_deploy.add_to(app)
+cli_calibrate.add_to(app)
 
 _screen = Screen()
 

@@ -39,6 +39,8 @@ _META = "recording.json"
 _ARRAYS = "streams.npz"
 _AUDIO = "audio.flac"
 _CONSOLE = "console.txt"
+_LIGHT = "light.npz"
+_LIGHT_ARRAYS = ("host_ns", "stamp_ns", "number", "light", "clipped", "xy", "white", "tone", "matrix", "reference")
 _READ_ERRORS = (
     OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, soundfile.SoundFileError,
 )  # fmt: skip
@@ -59,6 +61,38 @@ class Audio:
     samples: Samples
     rate_hz: int
     start_ns: int
+
+
+@dataclass(frozen=True)
+class Light:
+    """What the rig's camera saw of the LEDs, frame by frame: lossless, this is what analysis reads.
+
+    Attributes:
+        host_ns: int64[n], when the first row's exposure began, jitter taken out, on the host clock; off by a constant
+            that only a reference LED in view can tell (at most the camera's delay).
+        stamp_ns: int64[n], the stamps as they came.
+        number: int64[n], frame numbers of the camera; a hole is a frame that never came.
+        light: float32[n, 2, 160, 3], linear light of strip A and B above darkness, R, G, B; nan where unknown.
+        clipped: bool[n, 2, 160], over-exposed: position in time is good, brightness is not.
+        xy: float64[2, 160, 2], LED positions in the picture, pixels.
+        white: float64[2, 160, 3], tone: float64[2, 160, 3, 2], matrix: float64[3, k], from light to drive
+            (:mod:`harness.analysis.light.colour`).
+        reference: float32[n], light of the reference LED, or None.
+        about: plain values: width, height, fps, period_ns, exposure_ms, row_ns, row_error_ns (None where unknown),
+            missing (frames that never came), steady, residual_ns, warnings, reference_xy.
+    """
+
+    host_ns: npt.NDArray[np.int64]
+    stamp_ns: npt.NDArray[np.int64]
+    number: npt.NDArray[np.int64]
+    light: npt.NDArray[np.float32]
+    clipped: npt.NDArray[np.bool_]
+    xy: npt.NDArray[np.float64]
+    white: npt.NDArray[np.float64]
+    tone: npt.NDArray[np.float64]
+    matrix: npt.NDArray[np.float64]
+    reference: npt.NDArray[np.float32] | None = None
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 def no_frames() -> Columns:
@@ -87,6 +121,7 @@ class Recording:
         wire: what was seen on both strip wires: ``host_ns`` int64[n] (start of transmission), ``rgb`` uint8[n, 2,
             160, 3];
             None when the rig has no tap.
+        light: what the camera saw; None when the rig has no calibrated camera.
         audio: the sound as sent; None when nothing was played.
         console: (host_ns, text) per line, without frame and pixel sentences.
         events: beats and onsets the device reported: ``{"kind", "t_us", …}``, and marks of the harness.
@@ -101,6 +136,7 @@ class Recording:
     console: list[tuple[int, str]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     clock_fits: dict[str, ClockFit] = field(default_factory=dict)
+    light: Light | None = None
 
     @property
     def n_frames(self) -> int:
@@ -144,6 +180,8 @@ class Recording:
             # 24 bit: 144 dB, below anything a microphone of the device could tell apart.
             soundfile.write(folder / _AUDIO, self.audio.samples, self.audio.rate_hz, subtype="PCM_24")
             head["audio"] = {"rate_hz": self.audio.rate_hz, "start_ns": self.audio.start_ns}
+        if self.light is not None:
+            _write_light(folder / _LIGHT, self.light)
         lines = "".join(f"{ns}\t{_one_line(text)}\n" for ns, text in self.console)
         (folder / _CONSOLE).write_text(lines, encoding="utf-8")
         (folder / _META).write_text(json.dumps(head, indent=1, allow_nan=False), encoding="utf-8")
@@ -167,6 +205,7 @@ class Recording:
             audio = _read_audio(folder, head["audio"])
             fits = {name: ClockFit(**values) for name, values in head["clock_fits"].items()}
             console = _read_console(folder / _CONSOLE)
+            light = _read_light(folder / _LIGHT)
         except _READ_ERRORS as error:
             raise HarnessFault("a recording cannot be read back", got=repr(error), evidence=str(folder)) from error
         recording = Recording(
@@ -178,9 +217,35 @@ class Recording:
             console,
             head["events"],
             fits,
+            light,
         )
         _check_shapes(recording, folder)
         return recording
+
+
+def _write_light(path: Path, light: Light) -> None:
+    arrays = {name: value for name in _LIGHT_ARRAYS if (value := getattr(light, name)) is not None}
+    about = np.frombuffer(json.dumps(light.about, allow_nan=False).encode(), np.uint8)
+    np.savez_compressed(path, allow_pickle=False, about=about, **arrays)
+
+
+def _read_light(path: Path) -> Light | None:
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        values = {name: arrays[name] for name in _LIGHT_ARRAYS if name in arrays.files}
+        about = json.loads(bytes(arrays["about"]).decode())
+    n = values["host_ns"].size
+    shapes = {
+        "host_ns": (n,), "stamp_ns": (n,), "number": (n,), "light": (n, 2, LEDS, 3), "clipped": (n, 2, LEDS),
+        "xy": (2, LEDS, 2), "white": (2, LEDS, 3), "tone": (2, LEDS, 3, 2),
+        "matrix": (3, values["matrix"].shape[-1]), "reference": (n,),
+    }  # fmt: skip
+    wrong = [name for name, value in values.items() if value.shape != shapes[name]]
+    wrong += [name for name in shapes if name not in values and name != "reference"]
+    if wrong or not isinstance(about, dict):
+        raise ValueError(f"light of wrong shape: {', '.join(wrong)}")
+    return Light(**values, about=about)
 
 
 def _one_line(text: str) -> str:

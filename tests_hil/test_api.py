@@ -19,8 +19,8 @@ def test_route_answers_with_its_fields(rig, route):
 
 def test_cors_headers(rig):
     response = rig.api.request("GET", "/api/test-connection")
-    assert response.headers["access-control-allow-origin"] == "*"
-    assert response.headers["content-type"].startswith("application/json")
+    assert response.headers.get("access-control-allow-origin") == "*"
+    assert response.headers.get("content-type", "").startswith("application/json")
     assert rig.api.request("OPTIONS", "/api/select").status_code == 204
 
 

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.needs("audio", "sim")
 BEFORE_S = 7.0
 
 
+@pytest.mark.long
 def test_light_and_tempo_survive_the_clock_wrap(rig, record):
     music = four_on_floor(120.0, 18.0)
     rig.telemetry.select("pulse")

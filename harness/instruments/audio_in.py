@@ -19,8 +19,10 @@ class PlayReport:
 
     Attributes:
         start_ns: host time of the first sample at the microphone, as well as it is known now.
-        interval_ns: half width within which that time is certain; 0 when it is exact.
-        source: ``exact``, ``loopback`` or ``driver``: what the start is known by.
+        interval_ns: half width of what the driver's two stamps of the same sound leave open; 0 when it is exact.
+        certain_ns: half width without trust in any stamp: it was played after we handed it out and before it came back.
+        source: ``exact``, ``loopback``, ``calibrated`` or ``driver``: what the start is known by: the driver's
+            word agrees with a loopback, was corrected by a calibration, or stands alone.
         lags_ms: output to loopback, before and after the stimulus; empty when there is no loopback, or no mark in it.
         slip_ms: their difference; None without them.
         flags: what the driver complained about, by name and number.
@@ -28,6 +30,7 @@ class PlayReport:
 
     start_ns: int
     interval_ns: int
+    certain_ns: int
     source: str
     lags_ms: tuple[float, ...] = ()
     slip_ms: float | None = None

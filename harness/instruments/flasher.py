@@ -124,6 +124,25 @@ class Flasher:
             raise fault_of("no_sync", "esptool named no MAC", watcher, self.log_path, port)
         return watcher.mac
 
+    def read(self, port: str, offset: int, size: int, *, expected_mac: str = "") -> bytes:
+        """Reads ``size`` bytes of flash at ``offset``; leaves the chip in its loader.
+
+        Raises:
+            FlashError: see :data:`FAULTS`, or fewer bytes came.
+        """
+        watcher = Watcher([], None)
+        with tempfile.TemporaryDirectory(prefix="k1hil-read-") as folder:
+            file = Path(folder) / "flash.bin"
+            command = ["--after", "no-reset-stub", "read-flash", f"0x{offset:x}", f"0x{size:x}", str(file)]
+            self._run(port, command, expected_mac, watcher)
+            data = file.read_bytes() if file.is_file() else b""
+        if len(data) != size:
+            raise fault_of(
+                "lost_connection", "esptool read less flash than asked for", watcher, self.log_path, port,
+                expected=f"{size} bytes", got=str(len(data)),
+            )  # fmt: skip
+        return data
+
     def _run(self, port: str, command: list[str], expected_mac: str, watcher: Watcher) -> None:
         own = ["--expect-mac", expected_mac] if expected_mac else []
         common = ["--chip", CHIP, "--port", port, "--baud", str(self.baud), "--connect-attempts", "5"]

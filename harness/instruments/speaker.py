@@ -26,6 +26,11 @@ START_TIMEOUT_S = 3.0
 # The stimulus begins so long after the mark before it: room for the mark's echo in the loopback.
 LEAD_S = 0.1
 HEARD_TIMEOUT_S = 2.0
+# The driver's word for what goes out and for what comes in describe one sound: where they agree this well, both are
+# believed. Single stamps are good to a fraction of a millisecond at best.
+GOOD_STAMPS_NS, STAMP_NOISE_NS = 2_000_000, 500_000
+# So much later than the mark before the stimulus the one after it may come and still be found, to tell by how much.
+MARGIN_S = 0.05
 # Lags are known to a hundredth of a sample; two samples are a slide.
 MOST_SLIP_MS = 0.05
 INSTALL = "apt-get install -y libportaudio2 (macOS: brew install portaudio)"
@@ -95,10 +100,20 @@ class _Play:
 
     frames: npt.NDArray[np.float32]
     lead: int
+    length: int
     first: int | None = None
     at_ns: int | None = None
     start_ns: int = 0
     ending: int | None = None  # stream frame at which the mark after the stimulus begins
+
+
+def driver_version() -> str:
+    """Of PortAudio; "" without it."""
+    try:
+        import sounddevice
+    except (OSError, ImportError):
+        return ""
+    return str(sounddevice.get_portaudio_version()[1])
 
 
 class Speaker:
@@ -112,6 +127,7 @@ class Speaker:
         channels: ``both`` outputs carry the sound; ``left``: the second one drives the reference LED and carries marks.
         latency_s: buffer asked of the sound system.
         path_ms: from the output to the microphone.
+        bias_ms: sound truly starts so much later than the driver says (of a calibration); None: not known.
 
     Raises:
         RigFault: a device cannot be found or opened.
@@ -129,6 +145,7 @@ class Speaker:
         channels: str = "both",
         latency_s: float = 0.1,
         path_ms: float = 0.0,
+        bias_ms: float | None = None,
     ) -> None:
         output = find_output(device)
         source = find_input(loopback) if loopback else None
@@ -138,6 +155,9 @@ class Speaker:
         self._volume = volume
         self._left_only = channels == "left"
         self._path_ns = round(path_ms * 1e6)
+        self._bias_ns = round((bias_ms or 0.0) * 1e6)
+        self._word = "driver" if bias_ms is None else "calibrated"
+        self._heard: Samples = np.zeros(0, np.float32)
         self._lock = threading.Condition()
         self._play: _Play | None = None
         self._frame = 0
@@ -160,13 +180,18 @@ class Speaker:
         """Whether slides are noticed: there is a loopback, and a channel for marks that the device does not hear."""
         return self._tape is not None and self._left_only
 
+    @property
+    def bias_ms(self) -> float:
+        """By how much the driver's word is corrected."""
+        return self._bias_ns / 1e6
+
     def play(self, stimulus: Stimulus, at_ns: int | None = None) -> int:
         """See :class:`harness.instruments.audio_in.AudioIn`. A stimulus that still plays is cut off."""
         if stimulus.rate_hz != RATE_HZ:
             raise BadRequest("unusable sample rate", expected=f"{RATE_HZ} Hz", got=f"{stimulus.rate_hz} Hz")
-        play = _Play(*self._frames_of(stimulus))
+        play = _Play(*self._frames_of(stimulus), stimulus.samples.size)
         if at_ns is not None:
-            play.at_ns = at_ns - self._path_ns - round(play.lead * 1e9 / RATE_HZ)
+            play.at_ns = at_ns - self._path_ns - self._bias_ns - round(play.lead * 1e9 / RATE_HZ)
         wait_s = START_TIMEOUT_S + (max(0.0, (at_ns - self._now_ns()) / 1e9) if at_ns is not None else 0.0)
         with self._lock:
             self._flags.clear()
@@ -194,7 +219,7 @@ class Speaker:
         with self._lock:
             play = self._play
             if play is None or play.first is None:
-                return PlayReport(self._now_ns(), 0, "driver")
+                return PlayReport(self._now_ns(), 0, 0, self._word)
             if self.marked:
                 self._await_marks(play)
             self._play = None
@@ -206,7 +231,8 @@ class Speaker:
                 remedy="close what keeps this machine busy, or raise [audio] latency_ms",
             )  # fmt: skip
         if tape is None or not self.marked:
-            return PlayReport(play.start_ns, round(self._stream_latency_s() * 1e9), "driver")
+            unknown_ns = round(self._stream_latency_s() * 1e9)
+            return PlayReport(play.start_ns, unknown_ns, unknown_ns, self._word)
         return self._judge(play, tape)
 
     def _await_marks(self, play: _Play) -> None:
@@ -218,7 +244,10 @@ class Speaker:
         frames[: min(gone, len(play.frames))] = play.frames[:gone]
         frames[gone:, 1] = _MARK
         play.frames = frames
-        end = play.ending + _MARK.size + round(self._stream_latency_s() * RATE_HZ)
+        window = round(self._stream_latency_s() * RATE_HZ) + _MARK.size
+        first = find(self._tape.channel(1, play.first or 0, window), _MARK)
+        lag = window if first is None else round(first + MARGIN_S * RATE_HZ)
+        end = play.ending + _MARK.size + lag
         if not self._lock.wait_for(lambda: self._frame >= end, HEARD_TIMEOUT_S + self._stream_latency_s()):
             raise self._dead("the mark after the stimulus")
 
@@ -231,7 +260,7 @@ class Speaker:
         """Compares the lags of both marks, and takes the start from where the first one was heard."""
         assert play.first is not None and play.ending is not None
         window = round(self._stream_latency_s() * RATE_HZ) + _MARK.size
-        lags = []
+        lags: list[float] = []
         for sent in (play.first, play.ending):
             at = find(tape.channel(1, sent, window), _MARK)
             if at is None:
@@ -249,9 +278,38 @@ class Speaker:
                 got=f"{lags_ms[0]:.3f} ms before, {lags_ms[1]:.3f} ms after", remedy="raise [audio] latency_ms",
             )  # fmt: skip
         heard = play.first + play.lead + lags[0]
-        interval = (tape.received_ns(heard) - tape.handed_ns(play.first + play.lead)) // 2
-        start_ns = tape.captured_ns(heard) + self._path_ns
-        return PlayReport(start_ns, interval, "loopback", lags_ms, round(slip_ms, 5), {})
+        self._heard = tape.channel(0, round(heard), play.length)
+        start = play.first + play.lead
+        certain_ns = (tape.received_ns(heard) - tape.handed_ns(start)) // 2
+        start_ns = tape.played_ns(start)
+        disagree_ns = abs(tape.captured_ns(heard) - start_ns)
+        good = disagree_ns <= GOOD_STAMPS_NS
+        return PlayReport(
+            start_ns + self._path_ns + self._bias_ns, min(certain_ns, disagree_ns + STAMP_NOISE_NS), certain_ns,
+            "loopback" if good else self._word, lags_ms, round(slip_ms, 5),
+        )  # fmt: skip
+
+    def wait_played(self) -> None:
+        """Waits until the whole stimulus has been handed to the driver.
+
+        Raises:
+            RigFault: the driver takes no samples.
+        """
+        with self._lock:
+            play = self._play
+            if play is None:
+                return
+            total = play.lead + play.length
+            done = self._lock.wait_for(
+                lambda: play.first is not None and self._frame >= play.first + total, total / RATE_HZ + START_TIMEOUT_S
+            )
+        if not done:
+            raise self._dead("the whole stimulus")
+
+    def heard(self) -> Samples:
+        """The first channel of the loopback during the last finished stimulus: its first four seconds, where there is
+        one."""
+        return self._heard
 
     def stop(self) -> None:
         """Silence from now on."""
@@ -276,9 +334,10 @@ class Speaker:
     ) -> None:
         now = self._now_ns()
         captured_ns = now - round((times.currentTime - times.inputBufferAdcTime) * 1e9)
+        played_ns = now + round((times.outputBufferDacTime - times.currentTime) * 1e9)
         with self._lock:
             if self._tape is not None and self._play is not None:
-                self._tape.add(self._frame, heard, now, captured_ns)
+                self._tape.add(self._frame, heard, now, captured_ns, played_ns)
         self._fill(out, frames, times, status)
 
     def _fill(self, out: npt.NDArray[np.float32], frames: int, times: Any, status: Any) -> None:
@@ -304,7 +363,7 @@ class Speaker:
             if skip >= frames:
                 return
             play.first = self._frame + skip
-            play.start_ns = first_ns + round((skip + play.lead) * 1e9 / RATE_HZ) + self._path_ns
+            play.start_ns = first_ns + round((skip + play.lead) * 1e9 / RATE_HZ) + self._path_ns + self._bias_ns
         at = self._frame - play.first
         part = play.frames[max(0, at) : max(0, at + frames)]
         skip = max(0, -at)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from harness.errors import BadRequest, K1HilError
+from harness.pipeline.compiler_output import first_error
+from harness.pipeline.process import run_group
 from harness.rig.bundle import FirmwareBundle
 
 ENVIRONMENTS = ("sim", "esp32-s3-devkitc-1")
@@ -18,10 +19,15 @@ _TAIL = 25
 
 
 class BuildFailed(K1HilError):
-    """The firmware does not build; carries the end of the compiler's output."""
+    """The firmware does not build; carries the compiler's first error and the end of its output.
+
+    Attributes:
+        lines: the whole output.
+    """
 
     blame = "dut"
     exit_code = 1
+    lines: list[str] = []
 
 
 def project_root() -> Path:
@@ -49,6 +55,7 @@ def build(
     root: Path | None = None,
     log: Path | None = None,
     tell: Callable[[str], None] | None = None,
+    cancel: threading.Event | None = None,
 ) -> FirmwareBundle:
     """Runs ``pio run -e ENV`` in ``firmware/`` (a no-op when nothing changed).
 
@@ -60,10 +67,12 @@ def build(
         root: checkout; default :func:`project_root`.
         log: file for the whole output.
         tell: gets each line of output.
+        cancel: ends the build, compilers and all, when set.
 
     Raises:
         BadRequest: unknown environment or no PlatformIO.
-        BuildFailed: with the end of the output.
+        BuildFailed: with the compiler's first error.
+        Cancelled: ``cancel`` was set.
     """
     if env not in ENVIRONMENTS:
         raise BadRequest(f"unknown build environment '{env}'", expected=", ".join(ENVIRONMENTS))
@@ -71,49 +80,44 @@ def build(
         raise BadRequest("unusable number of jobs", expected="1 to 256", got=str(jobs))
     root = root or project_root()
     command = [sys.executable, "-m", "platformio", "run", "-e", env, "-j", str(jobs), "-d", str(root / "firmware")]
-    environ = dict(os.environ)
-    environ.setdefault("PLATFORMIO_CORE_DIR", str(root / ".pio-core"))
-    environ |= {"PLATFORMIO_DISABLE_UPGRADE_CHECK": "true", "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "No"}
-    lines = _run(command, environ, tell)
+    lines = compile_project(command, pio_environment(root), tell=tell, cancel=cancel)
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return FirmwareBundle.load(built(env, root))
 
 
-def _run(command: list[str], environ: dict[str, str], tell: Callable[[str], None] | None) -> list[str]:
-    """Runs the build in its own process group, so that an interrupt ends the compilers too."""
-    child = subprocess.Popen(
-        command,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        start_new_session=True,
+def pio_environment(root: Path) -> dict[str, str]:
+    """Environment of PlatformIO: the checkout's private core folder, no questions, no news."""
+    environ = dict(os.environ)
+    environ.setdefault("PLATFORMIO_CORE_DIR", str(root / ".pio-core"))
+    return environ | {"PLATFORMIO_DISABLE_UPGRADE_CHECK": "true", "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "No"}
+
+
+def compile_project(
+    command: list[str],
+    environ: dict[str, str],
+    *,
+    tell: Callable[[str], None] | None = None,
+    cancel: threading.Event | None = None,
+) -> list[str]:
+    """Runs PlatformIO in its own process group, so that an interrupt ends the compilers too; its lines.
+
+    Raises:
+        BadRequest: it is not installed.
+        BuildFailed: with the compiler's first error.
+        Cancelled: ``cancel`` was set.
+    """
+    code, lines = run_group(command, environment=environ, tell=tell, cancel=cancel, timeout_s=BUILD_TIMEOUT_S)
+    if code == 0:
+        return lines
+    if any("No module named platformio" in line for line in lines):
+        raise BadRequest("PlatformIO is not installed", remedy="run ./setup")
+    failed = BuildFailed(
+        f"the firmware does not build: {first_error(lines)}",
+        got="\n    ".join(["", *lines[-_TAIL:]]),
+        evidence=" ".join(command),
+        remedy="the first error counts; k1hil build shows the whole output",
     )
-    lines: list[str] = []
-    assert child.stdout is not None
-    try:
-        for line in child.stdout:
-            lines.append(line.rstrip("\n"))
-            if tell is not None:
-                tell(lines[-1])
-        code = child.wait(BUILD_TIMEOUT_S)
-    except BaseException:
-        os.killpg(child.pid, signal.SIGTERM)
-        child.wait(10.0)
-        raise
-    if code != 0:
-        text = "\n".join(lines)
-        if "No module named platformio" in text:
-            raise BadRequest("PlatformIO is not installed", remedy="run ./setup")
-        raise BuildFailed(
-            "the firmware does not build",
-            got="\n    ".join(["", *lines[-_TAIL:]]),
-            evidence=" ".join(command),
-            remedy="the first error counts; k1hil build shows the whole output",
-        )
-    return lines
+    failed.lines = lines
+    raise failed

@@ -105,7 +105,6 @@ class RunReport:
     seconds: float = 0.0
     exit_code: int = 0
     cost_model: str = ""
-    fingerprint: dict[str, str] = field(default_factory=dict)
     command: str = ""
     replay: str = ""
     firmware: dict[str, Any] = field(default_factory=dict)
@@ -115,6 +114,7 @@ class RunReport:
     verdicts: list[dict[str, Any]] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    fingerprint: dict[str, str] = field(default_factory=dict)
 
     def count(self, outcome: str) -> int:
         """Tests with that outcome."""

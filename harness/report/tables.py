@@ -58,7 +58,8 @@ def _against(pattern: str, verdicts: dict[str, dict[str, Any]]) -> str:
     if notable:
         return ", ".join(f"{v['key'].partition('/')[2]} {_change(v)} {SIGN[v['word']]}" for v in notable)
     words = Counter(v["word"] for v in mine)
-    return ", ".join(f"{n} {word}" for word, n in words.items())
+    exact = sum(bool(v.get("exact")) for v in mine)
+    return ", ".join(f"{n} {word}" for word, n in words.items()) + (f" ({exact} exact)" if exact else "")
 
 
 def _change(verdict: dict[str, Any]) -> str:

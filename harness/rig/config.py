@@ -112,6 +112,41 @@ class AudioConfig(_Table):
     path_ms: float = Field(default=0.0, ge=0, le=1000, description="output to microphone: 2.9 ms per metre of air")
 
 
+class CameraTable(_Table):
+    """The camera that sees both strips. ``device`` empty: the rig has none."""
+
+    device: int | str = Field(
+        default="", description="index (0 is /dev/video0), URL (http://…, rtsp://…), file, or virtual"
+    )
+    width: int | None = Field(default=None, ge=64, le=8192)
+    height: int | None = Field(default=None, ge=64, le=8192)
+    fps: float | None = Field(default=None, gt=0, le=1000)
+    exposure_ms: float | None = Field(default=None, gt=0, le=1000)
+    gain: float | None = Field(default=None, ge=0)
+    white_balance_k: float | None = Field(default=None, ge=1000, le=20_000)
+    focus: float | None = Field(default=None, ge=0)
+    video: bool = Field(default=False, description="keep a compressed video beside each recording, for eyes")
+
+    @field_validator("device")
+    @classmethod
+    def _plausible_device(cls, value: int | str) -> int | str:
+        if isinstance(value, int):
+            if not 0 <= value < 100:
+                raise ValueError("a camera index is 0 to 99")
+            return value
+        if len(value) > 512 or any(not c.isprintable() for c in value):
+            raise ValueError("a camera is an index, a URL, a file or 'virtual'")
+        scheme, colon, _ = value.partition("://")
+        if colon and scheme not in ("http", "https", "rtsp"):
+            raise ValueError(f"unknown camera URL scheme '{scheme}'; use http, https or rtsp")
+        return int(value) if value.isdigit() and len(value) < 3 else value
+
+    @property
+    def present(self) -> bool:
+        """Whether the rig has a camera."""
+        return self.device != ""
+
+
 class RigConfig(_Table):
     """One rig. See ``rigs/bench1.toml`` for every field with its meaning."""
 
@@ -132,6 +167,7 @@ class RigConfig(_Table):
     api: ApiConfig = ApiConfig()
     ota: OtaConfig = OtaConfig()
     audio: AudioConfig = AudioConfig()
+    camera: CameraTable = CameraTable()
     bench: BoardConfig | None = None
     budgets: dict[BudgetKey, BudgetLimit] = Field(
         default={}, description="hard limits by metric or pattern/metric: at most, or at least where more is better"
@@ -139,6 +175,10 @@ class RigConfig(_Table):
 
     @model_validator(mode="after")
     def _fits_kind(self) -> RigConfig:
+        if self.camera.device == "virtual" and (self.bench is None or self.bench.camera is None):
+            raise ValueError("camera: a virtual camera needs a [bench.camera] table, which says what it sees")
+        if self.kind == "virtual" and self.camera.device not in ("", "virtual"):
+            raise ValueError('camera: a virtual rig has a virtual camera or none; device = "virtual"')
         if self.kind == "physical":
             if self.bench is not None:
                 raise ValueError("bench: a physical rig has no [bench] table; it belongs to virtual rigs")

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from harness.instruments.api import DeviceApi
 from harness.instruments.audio_in import AudioIn
+from harness.instruments.camera import CameraPort
 from harness.instruments.clock import HostClock
 from harness.instruments.ota import OtaNetwork
 from harness.instruments.ports import StampedPort
@@ -31,6 +32,18 @@ class Mount(Protocol):
 
     @property
     def board(self) -> Any: ...
+
+    def bench_faults(self) -> list[str]:
+        """Faults of a served bench itself since it started (it fell behind wall time, its sound ran dry)."""
+        ...
+
+    def open_camera(self) -> CameraPort | None:
+        """Opens the rig's camera; None when it has none.
+
+        Raises:
+            RigFault: it cannot be opened.
+        """
+        ...
 
     def cost_model(self) -> str:
         """What render times are computed by; "" on real silicon."""

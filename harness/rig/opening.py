@@ -42,14 +42,15 @@ def open_rig(
         RigFault: in use, or a port is missing.
     """
     name = chosen_rig(name)
-    config = load_config(name, chosen_rig_dir(rig_dir))
+    folder_of_rigs = chosen_rig_dir(rig_dir)
+    config = load_config(name, folder_of_rigs)
     logs = folder or Path(tempfile.mkdtemp(prefix=f"k1hil-{name}-"))
     logs.mkdir(parents=True, exist_ok=True)
-    plan = profile_named(profile)
+    plan = profile_named(profile, wall=config.kind == "physical")
     lease = leases.take(lease_key(name, config, state_dir), owner=owner)
     try:
         drawn = seed if seed is not None or config.kind == "physical" else fresh_seed()
-        mount = _mount(config, drawn, state_dir, event_log)
+        mount = _mount(name, config, folder_of_rigs, drawn, state_dir, event_log)
         return Rig(name, config, mount, lease, logs, profile=plan, seed=drawn)
     except BaseException:
         lease.release()
@@ -59,17 +60,22 @@ def open_rig(
 def lease_key(name: str, config: RigConfig, state_dir: Path | None) -> str:
     """What has to be exclusive: rig or state folder. A board made afresh for this run collides with nobody."""
     if config.kind == "physical":
-        return name
+        # Served boards of one rig's name may be many, on ports of their own.
+        return name if not config.simulated else f"{name}-{zlib.crc32(config.console.port.encode()):08x}"
     if state_dir is not None:
         return f"{name}-{zlib.crc32(str(state_dir.resolve()).encode()):08x}"
     return f"{name}-{os.getpid()}-{fresh_seed():x}"
 
 
-def _mount(config: RigConfig, seed: int | None, state_dir: Path | None, event_log: Path | None) -> Mount:
+def _mount(
+    name: str, config: RigConfig, rig_dir: Path, seed: int | None, state_dir: Path | None, event_log: Path | None
+) -> Mount:
     if config.kind == "physical":
+        from harness.rig.audio_calibration import audio_calibration_path, load
         from harness.rig.physical import PhysicalMount
 
-        return PhysicalMount(config)
+        known = load(audio_calibration_path(rig_dir, name), config.audio) if config.audio.device else None
+        return PhysicalMount(config, known)
     from harness.rig.virtual import VirtualMount  # brings the whole virtual bench: only where it is wanted
 
     assert seed is not None

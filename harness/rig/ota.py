@@ -19,6 +19,10 @@ CONFIRM_TIMEOUT_S = 40.0
 _UNDECIDED = {"pending", "fresh"}
 
 
+class RolledBack(DutFailure):
+    """The new image failed by itself, and the device went back to its old one, which runs now."""
+
+
 def update(rig: Rig, bundle: FirmwareBundle, *, force: bool = False, progress: Progress | None = None) -> FlashReport:
     """Updates the device over the air and proves that it runs, and keeps, the new image.
 
@@ -28,7 +32,8 @@ def update(rig: Rig, bundle: FirmwareBundle, *, force: bool = False, progress: P
     Raises:
         BadRequest: an image for another kind of device, too big for a slot, or a wrong password.
         RigFault: no answer, a broken transfer; the old image runs on.
-        DutFailure: the device refused the image, did not come back, runs another one, or rolled back.
+        RolledBack: the device went back to the old image by itself.
+        DutFailure: the device refused the image, did not come back, or runs another one.
     """
     rig.refuse_foreign(bundle)
     image = bundle.path.read_bytes()
@@ -58,7 +63,7 @@ def _prove(rig: Rig, bundle: FirmwareBundle, before: Identity, now: Identity) ->
     if now.sha256 == bundle.sha256:
         return
     old = now.sha256 == before.sha256
-    raise DutFailure(
+    raise (RolledBack if old else DutFailure)(
         "the device fell back to the old image" if old else "the device runs another image than the one sent",
         expected=bundle.sha256,
         got=f"{now.sha256}, slot {now.slot}, reset reason {now.reset_reason}",
@@ -74,7 +79,7 @@ def _await_confirmation(rig: Rig, bundle: FirmwareBundle, before: Identity) -> N
         rig.clock.wait(lambda: bool(rig.follow_boots()), 1.0, stop="console")
         state = rig.telemetry.identity(2.0)
         if state.sha256 != bundle.sha256:
-            raise DutFailure(
+            raise RolledBack(
                 "the new image failed its self-check and the device rolled back by itself",
                 expected=f"image {bundle.sha256[:16]} confirmed",
                 got=f"image {state.sha256[:16]} after a reset ({state.reset_reason}); {STILL_OLD}",

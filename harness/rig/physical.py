@@ -11,13 +11,19 @@ import httpx
 from harness.errors import RigFault
 from harness.instruments.api import DeviceApi
 from harness.instruments.audio_in import AudioIn
+from harness.instruments.camera import CameraPort, OpenCvPort
 from harness.instruments.clock import HostClock, WallClock, never
 from harness.instruments.ota import OtaNetwork
 from harness.instruments.ota_sockets import SocketNetwork
 from harness.instruments.ports import OwnedPort, StampedPort, open_serial, resolve_port
 from harness.instruments.speaker import Speaker
 from harness.instruments.strip_tap import StripTap
-from harness.rig.config import PortConfig, RigConfig
+from harness.rig.audio_calibration import AudioCalibration
+from harness.rig.camera import camera_settings
+from harness.rig.config import AudioConfig, PortConfig, RigConfig
+
+STATUS_TIMEOUT_S = 5.0
+MOST_FAULTS = 1000
 
 
 def locate(port: PortConfig) -> str:
@@ -29,14 +35,26 @@ def locate(port: PortConfig) -> str:
     return resolve_port(port.port, port.serial_number, port.mac or "")
 
 
+def _speaker(audio: AudioConfig, clock: HostClock, known: AudioCalibration | None) -> Speaker:
+    return Speaker(
+        audio.device, audio.volume, clock.now_ns, loopback=audio.loopback, channels=audio.channels,
+        latency_s=audio.latency_ms / 1e3, path_ms=audio.path_ms,
+        bias_ms=None if known is None else known.driver_bias_ms,
+    )  # fmt: skip
+
+
 class PhysicalMount:
     """A real board (or a served virtual one) on real ports.
+
+    Args:
+        config: of the rig.
+        sound: what is known of its sound; None: nothing.
 
     Raises:
         RigFault: the console port or the speaker cannot be opened.
     """
 
-    def __init__(self, config: RigConfig) -> None:
+    def __init__(self, config: RigConfig, sound: AudioCalibration | None = None) -> None:
         self._config = config
         clock = WallClock()
         self.clock: HostClock = clock
@@ -45,7 +63,7 @@ class PhysicalMount:
         self._speaker: Speaker | None = None
         if config.audio.device:
             try:
-                self._speaker = Speaker(config.audio.device, config.audio.volume, clock.now_ns)
+                self._speaker = _speaker(config.audio, clock, sound)
             except RigFault:
                 self._owner.close()
                 raise
@@ -53,6 +71,29 @@ class PhysicalMount:
         self.tap: StripTap | None = None
         self.board: Any = None
         self.expected_mac = config.dut.mac or config.console.mac or config.flash.mac or ""
+
+    def bench_faults(self) -> list[str]:
+        """What the status page of the served bench says; nothing on a bench of real things.
+
+        Raises:
+            RigFault: it does not answer.
+        """
+        url = self._config.bench_status
+        if not url:
+            return []
+        try:
+            told = httpx.get(url, timeout=STATUS_TIMEOUT_S).raise_for_status().json()["faults"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise RigFault(
+                "the served bench does not answer", expected=f"its faults at {url}", got=repr(error),
+                remedy="is k1hil bench --live still running?",
+            ) from error  # fmt: skip
+        return [str(text) for text in told][:MOST_FAULTS] if isinstance(told, list) else []
+
+    def open_camera(self) -> CameraPort | None:
+        """See :class:`harness.rig.mount.Mount`."""
+        camera = self._config.camera
+        return OpenCvPort(camera.device, camera_settings(camera)) if camera.present else None
 
     def cost_model(self) -> str:
         """Render times of real silicon are measured, not modelled."""

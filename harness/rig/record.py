@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.errors import BadRequest, DutFailure, HarnessFault, K1HilError, RigFault
+from harness.instruments.audio_in import SoundSpoiled
 from harness.instruments.strip_tap import StripTap
 from harness.instruments.telemetry import Mark
 from harness.recording import SCHEMA, Audio, Columns, Recording
+from harness.rig.light_recorder import LightRecorder
+from harness.rig.steady import jump_ns
 from harness.signals import Stimulus
 from harness.timebase import SyncPair, fit_min_rtt
 
 if TYPE_CHECKING:
     from harness.rig.rig import Rig
 
-STREAMS = ("frames", "pixels", "wire")
+STREAMS = ("frames", "pixels", "wire", "camera")
 # The console is read at least this often, so that no buffer on the way fills.
 _SLICE_S = 0.5
 # What the device sent before the end may still be on its way.
 _DRAIN_S = 0.05
+# So often a recording is tried when its sound had gaps or slid.
+ATTEMPTS = 3
+_CAMERA_TAIL_NS = 150_000_000
 MAX_SECONDS = 24 * 3600.0
 
 
@@ -36,8 +42,51 @@ class _Span:
 def record(
     rig: Rig, stimulus: Stimulus | None, seconds: float, streams: tuple[str, ...], pattern: str | None, settle_s: float
 ) -> Recording:
-    """See :meth:`harness.rig.rig.Rig.record`."""
+    """See :meth:`harness.rig.rig.Rig.record`. A run whose sound or time slid says nothing: discarded and repeated."""
     _check(rig, stimulus, seconds, streams)
+    discarded: list[str] = []
+    while True:
+        try:
+            recording = _record_once(rig, stimulus, seconds, streams, pattern, settle_s)
+        except (SoundSpoiled, _TimeJumped) as fault:
+            rig.check_bench()
+            discarded.append(str(fault))
+            if len(discarded) >= ATTEMPTS:
+                raise _lasting(rig, fault) from fault
+            continue
+        rig.check_bench()
+        recording.meta["discarded"] = discarded
+        return recording
+
+
+class _TimeJumped(RigFault):
+    """Device time and host time did not run together."""
+
+
+def _refuse_jump(pairs: list[SyncPair]) -> None:
+    jump = jump_ns(pairs)
+    if jump:
+        raise _TimeJumped(
+            "the device's time jumped against ours while it was recorded", expected="one clock, 500 ppm at most off",
+            got=f"at least {jump / 1e6:.2f} ms",
+        )  # fmt: skip
+
+
+def _lasting(rig: Rig, fault: K1HilError) -> K1HilError:
+    """A fault that came in every attempt. Whose it is depends on what serves the device's time."""
+    if not isinstance(fault, _TimeJumped):
+        return fault
+    if rig.provenance == "simulated":
+        return HarnessFault(
+            "the served board does not keep up with wall time", expected=fault.expected, got=fault.got,
+            remedy="give the bench a core to itself, or use virtual time (--rig sim)",
+        )  # fmt: skip
+    return DutFailure("the device's clock jumps", expected=fault.expected, got=fault.got)
+
+
+def _record_once(
+    rig: Rig, stimulus: Stimulus | None, seconds: float, streams: tuple[str, ...], pattern: str | None, settle_s: float
+) -> Recording:
     telemetry = rig.telemetry
     if pattern is not None:
         telemetry.select(pattern)
@@ -47,17 +96,15 @@ def record(
     pairs = telemetry.sync_pairs(rig.profile.sync_n)
     rig.clock.sleep_until(rig.clock.now_ns() + round(settle_s * 1e9))
     damaged = rig.console.damaged
-    glitches = rig.audio.glitches if rig.audio is not None else 0
     wire = _Wire(rig.tap, "wire" in streams)
+    light = _light_recorder(rig, streams)
     span = _start(rig, stimulus)
     end_ns = span.t0_ns + round(seconds * 1e9)
-    _let_pass(rig, wire, end_ns)
-    if rig.audio is not None and rig.audio.glitches != glitches:
-        raise RigFault(
-            "the sound had gaps while it was recorded",
-            got=f"{rig.audio.glitches - glitches} underruns of the audio output",
-            remedy="close what keeps this machine busy, or use another output",
-        )
+    _let_pass(rig, wire, light, end_ns)
+    report = rig.audio.finish() if rig.audio is not None and stimulus is not None else None
+    if report is not None:
+        span = _Span(report.start_ns, span.mark)  # now it is known better
+        end_ns = span.t0_ns + round(seconds * 1e9)
     if rig.follow_boots():
         raise DutFailure(
             "the device restarted during a recording",
@@ -69,8 +116,11 @@ def record(
         telemetry.pixels(False)
     pairs += telemetry.sync_pairs(rig.profile.sync_n)
     telemetry.off()
+    _refuse_jump(pairs)
     recording = _collect(rig, stimulus, seconds, pattern, span, end_ns, pairs)
     recording.wire = wire.frames(span.t0_ns, end_ns)
+    recording.light = light.finish(span.t0_ns, end_ns) if light is not None else None
+    recording.meta["sound"] = report.to_json() if report is not None else None
     recording.meta["damaged_lines"] = rig.console.damaged - damaged
     if "frames" in streams and recording.n_frames == 0:
         raise _no_frames(rig, recording.meta["damaged_lines"])
@@ -135,12 +185,26 @@ class _Wire:
         return _between(joined, "host_ns", first_ns, last_ns)
 
 
-def _let_pass(rig: Rig, wire: _Wire, until_ns: int) -> None:
+def _light_recorder(rig: Rig, streams: tuple[str, ...]) -> LightRecorder | None:
+    """Reads the camera, where it is wanted, there and calibrated."""
+    if "camera" not in streams or rig.calibration is None:
+        return None
+    camera = rig.camera
+    video = rig.folder / "camera.mp4" if rig.config.camera.video else None
+    return LightRecorder(camera, rig.calibration, video) if camera is not None else None
+
+
+def _let_pass(rig: Rig, wire: _Wire, light: LightRecorder | None, until_ns: int) -> None:
+    if light is not None:
+        # Frames are late by exposure, read-out and delivery.
+        until_ns += _CAMERA_TAIL_NS
     clock = rig.clock
     while clock.now_ns() < until_ns:
         clock.sleep_until(min(until_ns, clock.now_ns() + round(_SLICE_S * 1e9)))
         rig.console.pump()
         wire.take()
+        if light is not None:
+            light.take()
     clock.sleep_until(clock.now_ns() + round(_DRAIN_S * 1e9))
     rig.console.pump()
 

@@ -6,10 +6,11 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypeVar
 
-from harness.errors import BadRequest, DutFailure, K1HilError, RigFault
+from harness.errors import BadRequest, DutFailure, HarnessFault, K1HilError, RigFault
 from harness.instruments.api import DeviceApi
+from harness.instruments.camera import Camera
 from harness.instruments.clock import never
 from harness.instruments.console import Console
 from harness.instruments.flasher import Flasher, FlashReport, Progress
@@ -17,6 +18,8 @@ from harness.instruments.ota import OtaNetwork
 from harness.instruments.telemetry import CommandRefused, Telemetry
 from harness.recording import Recording
 from harness.rig.bundle import FirmwareBundle
+from harness.rig.camera import open_locked
+from harness.rig.camera_calibration import Calibration
 from harness.rig.config import RigConfig
 from harness.rig.lease import Lease
 from harness.rig.mount import Mount
@@ -25,6 +28,7 @@ from harness.signals import Stimulus
 from harness.wire.telemetry import Identity
 
 ResetKind = Literal["hard", "soft"]
+T = TypeVar("T")
 PROBE_TIMEOUT_S = 1.5
 EN_LOW_S = 0.1
 NETWORK_TIMEOUT_S = 30.0
@@ -40,6 +44,7 @@ class Rig:
         provenance: ``simulated`` or ``hardware``.
         seed: of the virtual board's randomness; None on real silicon.
         clock, console, telemetry, audio, tap: instruments; audio and tap are None when the rig has none.
+        calibration: of the camera, once it was calibrated or loaded (:mod:`harness.rig.camera`).
         board: the virtual board, None on physical rigs. Tests of a device never touch it.
         folder: where logs of this run go.
     """
@@ -73,15 +78,19 @@ class Rig:
         self._api: DeviceApi | None = None
         self._bundle: FirmwareBundle | None = None
         self._closed = False
+        self._bench_faults = len(mount.bench_faults())
+        self._camera: Camera | None = None
+        self.calibration: Calibration | None = None
 
     # ---- what this rig is --------------------------------------------------------------------------
 
     @property
     def capabilities(self) -> set[str]:
-        """Of console, telemetry, reset, flash, api, audio, wire, flashing_light, capped, sim."""
+        """Of console, telemetry, reset, flash, api, audio, wire, camera, flashing_light, capped, sim."""
         have = {"console", "telemetry", "reset", "flash", "api"}
         have |= {"audio"} if self.audio is not None else set()
         have |= {"wire"} if self.tap is not None else set()
+        have |= {"camera"} if self.config.camera.present else set()
         have |= {"flashing_light"} if self.config.flashing_allowed else set()
         have |= {"capped"} if self.config.current_limit_a > 0 else set()
         have |= {"sim"} if self.provenance == "simulated" else set()
@@ -89,8 +98,14 @@ class Rig:
 
     @property
     def cost_model(self) -> str:
-        """Id of the model behind render times; "" on real silicon."""
-        return self._mount.cost_model()
+        """Id of the model behind render times, of a served board as its firmware's manifest says; "" on real silicon."""
+        told = self._bundle.manifest.get("cost_model", "") if self._bundle and self.provenance == "simulated" else ""
+        return self._mount.cost_model() or str(told)
+
+    @property
+    def mac(self) -> str:
+        """MAC of the board: the one it must have, else the one it told; "" when neither is known."""
+        return self._mount.expected_mac or (self._identity.mac if self._identity is not None else "")
 
     @property
     def bundle(self) -> FirmwareBundle | None:
@@ -110,6 +125,32 @@ class Rig:
             return identity
         self.follow_boots()
         return self._identity
+
+    @property
+    def camera(self) -> Camera | None:
+        """The rig's camera, opened and locked at the first use; None when the rig has none.
+
+        Raises:
+            RigFault: it cannot be opened.
+        """
+        if self._camera is None and self.config.camera.present:
+            self._camera = open_locked(self._mount, self.config.camera, self.clock)
+        return self._camera
+
+    def check_bench(self) -> None:
+        """Refuses to say anything about a device whose served bench has failed since the last look.
+
+        Raises:
+            HarnessFault: it fell behind wall time, or its sound ran dry.
+            RigFault: it does not answer.
+        """
+        faults = self._mount.bench_faults()
+        new, self._bench_faults = faults[self._bench_faults :], len(faults)
+        if new:
+            raise HarnessFault(
+                f"the served bench failed: {new[0].splitlines()[0]}", got=f"{len(new)} faults; the first: {new[0]}",
+                evidence=self.config.bench_status, remedy="give the bench a core to itself and run again",
+            )  # fmt: skip
 
     def follow_boots(self) -> bool:
         """Notes a boot nobody asked for (a panic, a supply dip) and limits the LED current anew; True after one."""
@@ -194,16 +235,24 @@ class Rig:
         if running is not None and running.sha256 == bundle.sha256 and not erase_nvs:
             self._bundle = bundle
             return FlashReport(skipped=True, mac=running.mac)
-        flasher = Flasher(self.folder / "flash.log", baud=self.config.flash.baud, timeout_s=self.config.flash.timeout_s)
-        self._identity = None
-        with self._mount.flash_port() as url:
-            report = flasher.flash(
+        report = self.in_loader(
+            lambda flasher, url: flasher.flash(
                 url, bundle.flash_files(), expected_mac=self._mount.expected_mac, erase_nvs=erase_nvs, progress=progress
             )
+        )
         identity = self.reset("hard")
         self._prove(bundle, report, identity)
         self._bundle = bundle
         return report
+
+    def in_loader(self, act: Callable[[Flasher, str], T]) -> T:
+        """Does something with the flasher and the flash port, the chip in its loader; :meth:`reset` afterwards."""
+        self.lease.validate()
+        flasher = Flasher(self.folder / "flash.log", baud=self.config.flash.baud, timeout_s=self.config.flash.timeout_s)
+        self._identity = None
+        self._api = None
+        with self._mount.flash_port() as url:
+            return act(flasher, url)
 
     def adopt(self, bundle: FirmwareBundle) -> None:
         """This firmware is known to run: manifest and budgets come from it."""
@@ -347,12 +396,14 @@ class Rig:
         Args:
             stimulus: what to play; None plays nothing.
             seconds: length of the capture in host time, from the first sample (or from now).
-            streams: of frames, pixels, wire; those the rig lacks are left out.
+            streams: of frames, pixels, wire, camera; those the rig lacks are left out (camera needs ``calibration``).
             pattern: selected first (id); None keeps the current one.
             settle_s: time between selecting and the start of the capture.
 
         Raises:
-            RigFault: a stimulus, but no speaker; port gone; the link damages every frame record.
+            RigFault: a stimulus, but no speaker; port gone; the link damages every frame record; the sound was spoiled
+                in each of three attempts.
+            HarnessFault: the served bench failed meanwhile.
             DutFailure: the device does not answer, refuses the pattern, sends no frames, or restarts meanwhile.
         """
         from harness.rig.record import record  # the rig hands itself over; the module needs its type
@@ -366,12 +417,18 @@ class Rig:
         if self._closed:
             return
         self._closed = True
-        steps: list[Callable[[], object]] = [self._hush, self.console.close, self._mount.close, self.lease.release]
+        steps: list[Callable[[], object]] = [
+            self._hush, self._close_camera, self.console.close, self._mount.close, self.lease.release,
+        ]  # fmt: skip
         for step in steps:
             try:
                 step()
             except (K1HilError, OSError, ValueError):
                 continue  # closing is best effort: an error here must not hide the one that led to it
+
+    def _close_camera(self) -> None:
+        if self._camera is not None:
+            self._camera.close()
 
     def _hush(self) -> None:
         if self.audio is not None:

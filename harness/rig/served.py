@@ -58,9 +58,12 @@ def ports_of(name: str, config: RigConfig) -> dict[str, int]:
     Raises:
         BadRequest: the rig does not use a served board.
     """
-    urls = {"http": config.api.base_url, "status": config.bench_status}
+    camera = config.camera.device
+    urls = {"http": config.api.base_url, "status": config.bench_status, "camera": str(camera) if camera else ""}
     urls[urlsplit(config.console.port).scheme or "rfc2217"] = config.console.port
     ports = {kind: port for kind, url in urls.items() if (port := urlsplit(url).port)}
+    # A file that names the host of the update port means this very port; else the device's own address does.
+    ports |= {"ota": config.ota.port} if config.ota.host else {}
     if not config.simulated or not {"http"} < ports.keys():
         raise BadRequest(
             f"rig '{name}' does not use a served board",

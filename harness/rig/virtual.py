@@ -14,11 +14,13 @@ import numpy as np
 import serial
 
 from harness.bench.board import Board
+from harness.bench.camera_port import VirtualCameraPort
 from harness.bench.config import BoardConfig
 from harness.bench.http_backend import virtual_transport
-from harness.errors import RigFault
+from harness.errors import BadRequest, RigFault
 from harness.instruments.api import DeviceApi
-from harness.instruments.audio_in import AudioIn
+from harness.instruments.audio_in import AudioIn, PlayReport
+from harness.instruments.camera import CameraPort
 from harness.instruments.clock import HostClock
 from harness.instruments.ota import OtaNetwork
 from harness.instruments.ports import Stamped, StampedPort
@@ -97,7 +99,12 @@ class BoardSpeaker:
     def play(self, stimulus: Stimulus, at_ns: int | None = None) -> int:
         """See :class:`harness.instruments.audio_in.AudioIn`."""
         sound = stimulus.samples if stimulus.reference is None else stereo(stimulus)
-        return int(self._board.play(sound, stimulus.rate_hz, at_ns))
+        self._start_ns = int(self._board.play(sound, stimulus.rate_hz, at_ns))
+        return self._start_ns
+
+    def finish(self) -> PlayReport:
+        """See :class:`harness.instruments.audio_in.AudioIn`. What sounds goes on: in virtual time nothing can slide."""
+        return PlayReport(self._start_ns, 0, 0, "exact")
 
     def stop(self) -> None:
         """Silence from now on."""
@@ -143,6 +150,11 @@ class VirtualMount:
     ) -> None:
         self._temporary = None if state_dir else Path(tempfile.mkdtemp(prefix="k1hil-board-"))
         bench = config.bench or BoardConfig()
+        if bench.microphone:
+            raise BadRequest(
+                "a microphone at a sound server needs wall time", got=f"microphone = {bench.microphone}",
+                remedy="k1hil bench --live, and a rig like sim-live; or remove it from [bench]",
+            )  # fmt: skip
         mac = bytes.fromhex(config.dut.mac.replace(":", "")) if config.dut.mac else None
         try:
             self.board = Board(state_dir or self._temporary, seed=seed, mac=mac, wiring=bench.wiring, config=bench)
@@ -156,6 +168,15 @@ class VirtualMount:
         self.tap: StripTap | None = BoardTap(self.board)
         self.expected_mac = self.board.mac.hex(":")
         self._timeout_s = config.api.timeout_s
+        self._camera = config.camera.device == "virtual"
+
+    def bench_faults(self) -> list[str]:
+        """See :class:`harness.rig.mount.Mount`. Here they are raised where they happen."""
+        return []
+
+    def open_camera(self) -> CameraPort | None:
+        """See :class:`harness.rig.mount.Mount`."""
+        return VirtualCameraPort(self.board) if self._camera else None
 
     def cost_model(self) -> str:
         """See :class:`harness.rig.mount.Mount`."""

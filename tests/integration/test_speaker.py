@@ -29,9 +29,9 @@ speaker = Speaker("tape", 0.5, time.monotonic_ns)
 before = time.monotonic_ns()
 start = speaker.play(signals.tone(1000.0, 0.2))
 print("start", (start - before) / 1e9)
-deadline = time.monotonic() + 10
-while speaker._samples is not None and time.monotonic() < deadline:
-    time.sleep(0.01)
+speaker.wait_played()
+report = speaker.finish()
+print("report", report.source, report.flags, report.lags_ms)
 at = time.monotonic_ns() + 50_000_000
 print("lead", (speaker.play(signals.tone(2000.0, 0.1), at_ns=at) - at) / 1e9)
 speaker.stop()
@@ -51,6 +51,7 @@ def test_what_is_played_comes_out(tmp_path):
         pytest.skip("no PortAudio on this machine")
     assert done.returncode == 0, done.stderr
     assert "refused: 0 audio outputs contain 'no such output'" in done.stdout
+    assert "report driver {} ()" in done.stdout
     values = dict(line.split(" ", 1) for line in done.stdout.splitlines() if line.startswith(("start", "lead")))
     assert -0.01 < float(values["start"]) < 1.0
     assert abs(float(values["lead"])) < 0.05

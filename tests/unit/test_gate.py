@@ -101,6 +101,14 @@ def test_nothing_accepted_and_something_new() -> None:
     assert new.word == "inconclusive" and new.new and not new.fails and "budgets" in new.why
 
 
+def test_streams_are_not_compared_with_each_other() -> None:
+    key = "bloom/render_us_mean"
+    wire = AcceptedSet({}, "quick", samples={key: Samples(key, "us", (100.0,) * 30, "wire")})
+    told = Metric("render_us_mean", 100.0, "us", "lower", 1, "telemetry", "simulated", pattern="bloom")
+    verdict = Gate(wire).judge(told)
+    assert verdict.word == "inconclusive" and not verdict.new and "accepted was wire" in verdict.why
+
+
 def test_budgets_hold_regardless() -> None:
     slow = Metric("render_us_mean", 120.0, "us", "lower", 1, "telemetry", "simulated", pattern="glow")
     for budgets in ({"render_us_mean": 100.0}, {"glow/render_us_mean": 119.0, "render_us_mean": 500.0}):

@@ -11,6 +11,9 @@ import pytest
 
 import harness.suite.fixtures  # noqa: F401
 import harness.suite.hooks  # noqa: F401  # loaded once here instead of in every inner run
+from harness.baseline.fingerprint import digest
+from harness.baseline.history import History
+from harness.baseline.store import AcceptedSet, Baseline, Samples
 
 pytest_plugins = ["pytester"]
 
@@ -153,14 +156,21 @@ def test_required_measurements(suite_project: Any) -> None:
 def test_regression_against_the_baseline(suite_project: Any) -> None:
     tests = GOOD.replace("    assert metric.judge", "    (v,) = metric.judge")
     tests += "    assert v.word != 'regressed', v.why\n"
-    entry = {"key": "speed", "cost_model": "m1", "value": 8.0, "unit": "us"}
-    path = Path(suite_project.path) / "rigs" / "sim.baseline.json"
-    path.write_text(json.dumps({"schema": 1, "rig": "sim", "entries": [entry]}))
+    suite_project(tests)
+    run = latest(suite_project).resolve()
+    document = json.loads((run / "metrics.json").read_text())
+    key, line = "speed", document["fingerprint"]
+    accepted = AcceptedSet(line, "quick", (), {key: Samples(key, "us", (8.0,) * 30)})
+    Baseline("sim", [accepted]).save(Path(suite_project.path) / "rigs" / "sim.baseline.json")
     result = suite_project(tests)
     assert result.ret == 1
     document = json.loads((latest(suite_project) / "metrics.json").read_text())
     assert [t["regressed"] for t in document["tests"]] == [False, False, True]
     assert "+25.0%" in (latest(suite_project) / "report.html").read_text()
+    with History(Path(suite_project.path) / "reports" / "history.sqlite") as history:
+        assert [r.exit_code for r in history.runs("sim")] == [1, 0]
+        points = history.trend("sim", "", key, fingerprint=digest(line), profile="quick")
+    assert [p.verdict for p in points] == ["inconclusive", "regressed"]
 
 
 # ---- fixtures, markers, console
@@ -195,9 +205,10 @@ def test_a(show, rig, pattern): pass
 def test_b(show, rig, pattern):
     assert rig.recorded.count(f"record {pattern}") == 1
 def test_c(another_show, rig, pattern):
-    assert another_show() is not None and rig.recorded.count(f"record {pattern}") == 2
+    assert another_show() is not None and rig.recorded.count(f"record {pattern}") == 1  # an own board took it
 """
     suite_project(tests).assert_outcomes(passed=6)
+    assert len({line.split()[-1] for line in suite_project.opened()}) == 2  # one further board, with its own seed
 
 
 def test_flashing_patterns_need_permission(suite_project: Any) -> None:
@@ -306,4 +317,4 @@ def test_one_worker_gets_the_rig_and_the_controller_gets_everything(suite_projec
     assert len(document["metrics"]) == 3 and document["firmware"]["mac"] == "aa:bb:cc:00:00:01"
     assert (latest(suite_project) / "report.html").read_text().count('class="film"') == 2
     assert next(junit(suite_project).iter("failure")).get("type") == "dut"
-    assert len(list((Path(suite_project.path) / "reports").iterdir())) == 2  # one run and "latest"
+    assert len(list((Path(suite_project.path) / "reports").iterdir())) == 3  # one run, "latest" and the history

@@ -2,91 +2,82 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from harness.analysis.frames import conditions
-from harness.analysis.latency.events import Events, step_events
+from harness.analysis.latency.events import step_events
+from harness.analysis.latency.film_events import measure_film
+from harness.analysis.latency.film_trace import film_trace
+from harness.analysis.latency.results import LED_MS, SKEW_LAST_MS, SKEW_MEAN_MS, Latency, summarise
 from harness.analysis.latency.switches import Floats, Switches, switches_of
 from harness.analysis.pixels import luminance
-from harness.analysis.stats import Estimate, t95
+from harness.analysis.stats import Estimate
 from harness.metric import Metric
-from harness.recording import LEDS, Recording
+from harness.recording import Recording
 from harness.timebase import ClockFit, Trust, choose_trust
-
-# WS2812: 24 bits of 1.25 us each; an LED's own bits are in after so long, those of all LEDs before it first.
-LED_MS = 0.030
-SKEW_LAST_MS = LED_MS * (LEDS - 1)
-SKEW_MEAN_MS = SKEW_LAST_MS / 2
-# A percentile needs events beyond it: from fewer it would be one event's luck.
-LEAST_FOR_PERCENTILES = 200
-_LEAST_EVENTS = 8
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Latency as one source tells it, in ms, for LED 0.
-
-    Attributes:
-        source: ``wire``, ``telemetry`` or ``camera``.
-        rise, fall: means over the edges of each kind with the 95 % interval of the statistical part.
-        mean: midway between both.
-        clock_ms: bound on what the clocks may add to all of it alike (± ms); no repetition makes it smaller.
-        trust: what ties sound and light together.
-        events: the single edges; None where only the mean is known.
-        missed: edges of the sound without an answer.
-        detail: more of the same source (time constants, coverage), plain JSON values.
-    """
-
-    source: str
-    rise: Estimate
-    fall: Estimate
-    mean: Estimate
-    clock_ms: float
-    trust: Trust
-    events: Events | None
-    missed: int
-    detail: dict[str, Any]
-
-    def percentile(self, q: float, rising: bool) -> float | None:
-        """A percentile (0 to 100) of the single latencies of one kind; None from fewer than 200 events."""
-        if self.events is None:
-            return None
-        values = self.events.latency_ms[self.events.rising == rising]
-        return float(np.percentile(values, q)) if values.size >= LEAST_FOR_PERCENTILES else None
 
 
 def measure(recording: Recording, *, followers: bool = False) -> list[Latency]:
-    """Latency by every source of the recording that shows edges, best first: wire, then telemetry.
+    """Latency by every source of the recording that shows edges, best first: camera, strip wire, telemetry.
+
+    A camera whose stamps are off by an unknown constant (no reference LED in view) comes last: its mean cannot be
+    compared from one run to the next.
 
     Args:
         followers: use all LEDs that follow the sound, weighted by their step, instead of LED 0 (patterns that leave it
-            dark). The mean skew of those LEDs is taken off, so that the result still speaks of LED 0.
+            dark). What the wire takes to reach them is taken off, so that the result still speaks of LED 0.
 
     Raises:
         ValueError: not a recording of the latency stimulus.
     """
     switches = switches_of(recording)
-    fit = recording.clock_fits.get("device")
-    known = recording.meta.get("audio_start") == "exact"
+    camera = _from_camera(recording, switches)
     found = []
+    trust, sound_ms = _sound(recording)
     if recording.wire is not None and recording.wire["host_ns"].size:
-        trust = choose_trust(reference_led=False, loopback=False, clock_fit=True, audio_start_known=known)
         start_ms = switches.ms_of(recording.wire["host_ns"])
-        found.append(_from_pixels("wire", start_ms, recording.wire["rgb"][:, 0], switches, followers, None, trust))
+        rgb = recording.wire["rgb"][:, 0]
+        found.append(_from_pixels("wire", start_ms, rgb, switches, followers, None, trust, sound_ms))
+    fit = recording.clock_fits.get("device")
     if fit is not None and recording.pixels["t_us"].size:
-        trust = choose_trust(reference_led=False, loopback=False, clock_fit=True, audio_start_known=known)
         sent = ~np.isin(recording.pixels["seq"], recording.frames["seq"][~recording.frames["sent"]])
         start_ms = switches.ms_of(fit.to_host(recording.pixels["t_us"][sent]))
         rgb = recording.pixels["rgb"][sent]
-        found.append(_from_pixels("telemetry", start_ms, rgb, switches, followers, fit, trust))
-    return [latency for latency in found if latency is not None]
+        found.append(_from_pixels("telemetry", start_ms, rgb, switches, followers, fit, trust, sound_ms))
+    ranked = [camera, *found] if camera is not None and camera.trust is not Trust.RELATIVE_ONLY else [*found, camera]
+    return [latency for latency in ranked if latency is not None]
+
+
+def _from_camera(recording: Recording, switches: Switches) -> Latency | None:
+    read = film_trace(recording)
+    if read is None:
+        return None
+    trace, bound_ms = read
+    latency = measure_film(trace, switches)
+    return None if latency is None else latency.with_bound(bound_ms)
+
+
+def _sound(recording: Recording) -> tuple[Trust, float]:
+    """What ties the sound to the host clock, and the bound (± ms) on its start."""
+    sound = recording.meta.get("sound") or {}
+    source = sound.get("source") or ("exact" if recording.meta.get("audio_start") == "exact" else "driver")
+    trust = choose_trust(
+        reference_led=False, loopback=source == "loopback", clock_fit=True, audio_start_known=source != "driver"
+    )
+    return trust, float(sound.get("interval_ns") or 0) / 1e6
 
 
 def _from_pixels(
-    source: str, start_ms: Floats, rgb: Any, switches: Switches, followers: bool, fit: ClockFit | None, trust: Trust
+    source: str,
+    start_ms: Floats,
+    rgb: Any,
+    switches: Switches,
+    followers: bool,
+    fit: ClockFit | None,
+    trust: Trust,
+    sound_ms: float,
 ) -> Latency | None:
     """Latency from pixels and the instants at which their transmission began; None when nothing follows the sound."""
     level = luminance(rgb)
@@ -101,7 +92,7 @@ def _from_pixels(
         light = level[:, 0]
     events = step_events(start_ms + LED_MS, light, switches)
     stat_ms = fit.stat_ns / 1e6 if fit is not None else 0.0
-    clock_ms = fit.asymmetry_ns / 1e6 if fit is not None else 0.0
+    clock_ms = sound_ms + (fit.asymmetry_ns / 1e6 if fit is not None else 0.0)
     return summarise(source, events, stat_ms, clock_ms, trust, detail)
 
 
@@ -118,41 +109,6 @@ def _weights(at_ms: Floats, level: Any, switches: Switches) -> Any:
     step = np.maximum(level[loud].mean(axis=0) - level[quiet].mean(axis=0), 0.0)
     step[step < 0.5 * step.max()] = 0.0
     return step / step.sum() if step.max() > 0.002 else None
-
-
-def summarise(
-    source: str, events: Events, clock_stat_ms: float, clock_ms: float, trust: Trust, detail: dict[str, Any]
-) -> Latency | None:
-    """Means with intervals from single events; None from fewer than eight of a kind.
-
-    The sampling error of the events and the statistical part of the clock fit are independent: their half widths add as
-    squares.
-    """
-    parts = []
-    for kind in (True, False):
-        values = events.latency_ms[events.rising == kind]
-        if values.size < _LEAST_EVENTS:
-            return None
-        parts.append(_Mean(float(values.mean()), float(values.std(ddof=1)) / np.sqrt(values.size), int(values.size)))
-    rise, fall = parts
-    mean = _Mean((rise.value + fall.value) / 2, float(np.hypot(rise.error, fall.error)) / 2, rise.n + fall.n)
-    a, b, both = (_interval(part, clock_stat_ms) for part in (rise, fall, mean))
-    spread = {
-        "rise_sd_ms": round(rise.error * np.sqrt(rise.n), 4),
-        "fall_sd_ms": round(fall.error * np.sqrt(fall.n), 4),
-    }
-    return Latency(source, a, b, both, clock_ms, trust, events, events.missed, {**spread, **detail})
-
-
-class _Mean(NamedTuple):
-    value: float
-    error: float
-    n: int
-
-
-def _interval(mean: _Mean, clock_stat_ms: float) -> Estimate:
-    half = float(np.hypot(t95(max(1, mean.n - 1)) * mean.error, clock_stat_ms))
-    return Estimate(mean.value, mean.value - half, mean.value + half, mean.n)
 
 
 class Disagreement(NamedTuple):

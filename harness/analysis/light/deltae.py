@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-# IEC 61966-2-1: linear sRGB to XYZ; its white (1, 1, 1) is D65. The strip's full-drive white is the reference white, and
-# its primaries are taken as those of sRGB: differences are between what two sets of bytes ask for, on one scale.
+# IEC 61966-2-1: linear sRGB to XYZ; its white (1, 1, 1) is D65. The strip's full-drive white is the reference white,
+# and its primaries are taken as those of sRGB: differences are between what two sets of bytes ask for, on one scale.
 RGB_TO_XYZ = np.array(
     [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]],
     dtype=np.float64,

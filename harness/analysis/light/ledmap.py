@@ -33,6 +33,7 @@ DEAD_SHARE = 0.12
 _TOUCH = 1.5
 # Neighbours nearer than this run into each other at any sharpness a camera has.
 MIN_PITCH = 3.0
+_LONE_RISE = 12.0
 
 
 @dataclass(frozen=True)
@@ -104,19 +105,19 @@ def find_spots(steps: Steps, pixels: Pixels) -> Spots:
     good = (reading.purity > MIN_PURITY) & (reading.margin > MIN_MARGIN) & (reading.amplitude > floor)
     if not good.any():
         raise ValueError("no pixel of the video spells the index of an LED")
-    xy, led, light = pixels.xy[good], reading.led[good], reading.amplitude[good]
+    xy, led, light = pixels.xy[good], reading.led[good], np.asarray(reading.amplitude[good], np.float64)
     pairs = cKDTree(xy).query_pairs(_TOUCH, output_type="ndarray")
     same = pairs[led[pairs[:, 0]] == led[pairs[:, 1]]]
     graph = coo_matrix((np.ones(len(same)), (same[:, 0], same[:, 1])), shape=(len(xy), len(xy)))
     n, group = connected_components(graph, directed=False)
-    weight = np.bincount(group, light, n)
+    weight: Floats = np.bincount(group, light, n).astype(np.float64)
     centre = np.stack([np.bincount(group, light * xy[:, k], n) / weight for k in range(2)], axis=1)
     index = np.zeros(n, np.int64)
     index[group] = led
     strongest = np.zeros(LEDS)
     np.maximum.at(strongest, index, weight)
-    keep = weight > MIN_WEIGHT_SHARE * np.median(strongest[strongest > 0])
-    return Spots(index[keep], centre[keep], weight[keep])
+    keep = np.flatnonzero(weight > MIN_WEIGHT_SHARE * np.median(strongest[strongest > 0]))
+    return Spots(index, centre, weight).take(keep)
 
 
 # ---- sub-pixel centres -----------------------------------------------------------------------------
@@ -176,29 +177,82 @@ class _Patch:
         self.start = np.array(xy, np.float64)
 
     def centre(self, light: npt.NDArray[np.floating], pitch: float) -> tuple[Floats, float]:
-        """Centre by a Gaussian window moved until it rests, and the width; width nan when it runs away.
+        """See :func:`window_centre`."""
+        return window_centre(self.x, self.y, light, self.start, pitch)
 
-        A window that narrows towards the spot's own size keeps neighbours and noise out; at rest the first moment under
-        it is 0, which for a symmetric spot is its centre, whatever the window's width.
-        """
-        centre = self.start.copy()
-        window = float(np.clip(0.4 * pitch, 1.0, 2.5))
-        width = np.nan
-        for _ in range(30):
-            dx, dy = self.x - centre[0], self.y - centre[1]
-            weighted = np.exp(-(dx**2 + dy**2) / (2 * window**2)) * light
-            total = float(weighted.sum())
-            if total <= 0:
-                return self.start, np.nan
-            step = np.array([(weighted * dx).sum(), (weighted * dy).sum()]) / total
-            moment = float((weighted * (dx**2 + dy**2)).sum() / total / 2)
-            # Window and spot multiply: 1/moment = 1/window^2 + 1/width^2.
-            width = np.sqrt(1 / max(1 / max(moment, 1e-3) - 1 / window**2, 1e-2))
-            centre += np.clip(2 * step, -1, 1)
-            if np.abs(step).max() < 1e-4:
-                break
-        away = float(np.linalg.norm(centre - self.start))
-        return (centre, width) if away < max(1.5, 0.5 * pitch) else (self.start, np.nan)
+
+def window_centre(
+    x: Floats, y: Floats, light: npt.NDArray[np.floating], start: Floats, pitch: float
+) -> tuple[Floats, float]:
+    """Centre of a spot by a Gaussian window moved until it rests, and its width; width nan when it runs away.
+
+    A window about as wide as the spot keeps neighbours and noise out; at rest the first moment under it is 0, which
+    for a symmetric spot is its centre, whatever the window's width.
+    """
+    centre = np.array(start, np.float64)
+    window = float(np.clip(0.4 * pitch, 1.0, 2.5))
+    width = np.nan
+    for _ in range(30):
+        dx, dy = x - centre[0], y - centre[1]
+        weighted = np.exp(-(dx**2 + dy**2) / (2 * window**2)) * light
+        total = float(weighted.sum())
+        if total <= 0:
+            return np.array(start, np.float64), np.nan
+        step = np.array([(weighted * dx).sum(), (weighted * dy).sum()]) / total
+        moment = float((weighted * (dx**2 + dy**2)).sum() / total / 2)
+        # Window and spot multiply: 1/moment = 1/window^2 + 1/width^2.
+        width = float(np.sqrt(1 / max(1 / max(moment, 1e-3) - 1 / window**2, 1e-2)))
+        centre += np.clip(2 * step, -1, 1)
+        if np.abs(step).max() < 1e-4:
+            break
+    away = float(np.linalg.norm(centre - start))
+    return (centre, width) if away < max(1.5, 0.5 * pitch) else (np.array(start, np.float64), np.nan)
+
+
+def centres_in(picture: npt.NDArray[np.floating], xy: Floats, pitch: float) -> Floats:
+    """Centres of the spots near ``xy`` [2, 160, 2] in a picture [height, width] of light above darkness.
+
+    Neighbours that are lit pull at each other, but always alike: good for comparing two pictures of one pattern.
+    """
+    height, width = picture.shape
+    radius = int(np.clip(np.ceil(0.65 * pitch + 1), 2, 7))
+    out = np.full(xy.shape, np.nan)
+    for strip, led in np.argwhere(np.isfinite(xy[..., 0])):
+        start = xy[strip, led]
+        column, row = (int(v) for v in np.rint(start))
+        rows = slice(max(row - radius, 0), row + radius + 1)
+        columns = slice(max(column - radius, 0), column + radius + 1)
+        part = picture[rows, columns]
+        if not part.size or row >= height or column >= width:
+            continue
+        y, x = np.mgrid[rows.start : rows.start + part.shape[0], columns.start : columns.start + part.shape[1]]
+        centre, spot = window_centre(x.ravel().astype(float), y.ravel().astype(float), part.ravel(), start, pitch)
+        if np.isfinite(spot):
+            out[strip, led] = centre
+    return out
+
+
+def lone_light(off: npt.NDArray[np.floating], on: npt.NDArray[np.floating]) -> tuple[float, float] | None:
+    """Centre (x, y) of the one spot that ``on`` [height, width, 3] has over ``off``; None when there is none.
+
+    Meant for a reference LED beside dark strips: a spot counts when it rises by 12 steps of video and is at most a
+    fiftieth of the picture wide, so that a lamp switched on in the room is not taken for it.
+    """
+    import cv2
+
+    change = cv2.GaussianBlur(np.asarray((on - off).max(axis=2), np.float32), (0, 0), 1.5)
+    peak = float(change.max())
+    if peak < _LONE_RISE:
+        return None
+    count, label, stats, _ = cv2.connectedComponentsWithStats((change > 0.5 * peak).astype(np.uint8))
+    row, column = np.unravel_index(int(change.argmax()), change.shape)
+    spot = int(label[row, column])
+    largest = max(on.shape[1] / 50, 8)
+    if count > 3 or max(stats[spot, cv2.CC_STAT_WIDTH], stats[spot, cv2.CC_STAT_HEIGHT]) > largest:
+        return None
+    rows, columns = np.nonzero(label == spot)
+    weight = change[rows, columns]
+    return float((columns * weight).sum() / weight.sum()), float((rows * weight).sum() / weight.sum())
 
 
 # ---- verdicts --------------------------------------------------------------------------------------
@@ -225,8 +279,8 @@ def _judge(steps: Steps, pixels: Pixels, placed: Placed) -> tuple[tuple[tuple[st
 def _own_light(steps: Steps, tree: Any, placed: Placed) -> Floats:
     """float64[2, 160]: light that follows each LED's own code, at the place where it belongs; nan without a place.
 
-    Light of neighbours reaches a dark place too, with their codes: all codes near by are fitted together, none negative.
-    Video is brought near linear light first (a power of 2.2, good enough to judge), for only light adds up.
+    Light of neighbours reaches a dark place too, with their codes: all codes near by are fitted together, none
+    negative. Video is brought near linear light first (a power of 2.2, good enough to judge), for only light adds up.
     """
     light = (steps.grey / 255.0) ** 2.2
     differences = np.nan_to_num(light[2::2] - light[3::2]).T

@@ -1,9 +1,9 @@
 """The camera's response: how 8-bit video values go with light, learnt from the strips themselves.
 
 A WS2812's light is proportional to its byte, so a series of still pictures with known bytes is a series of known
-exposures: for every pixel the light above darkness is (some constant of that pixel) times the byte. The curve that makes
-this true for all pixels at once is found by linear least squares on its own values at knots; the pixels' constants are
-projected out. The idea of using known exposure ratios is that of Debevec and Malik (SIGGRAPH 1997).
+exposures: for every pixel the light above darkness is (some constant of that pixel) times the byte. The curve that
+makes this true for all pixels at once is found by linear least squares on its own values at knots; the pixels'
+constants are projected out. The idea of using known exposure ratios is that of Debevec and Malik (SIGGRAPH 1997).
 """
 
 from __future__ import annotations
@@ -95,9 +95,10 @@ def _fit_channel(level: Floats, seen: Floats, dark: int) -> tuple[Floats, float,
 def _solve(level: Floats, seen: Floats, dark: int, knots: Floats, before: Floats) -> tuple[Floats, float]:
     """One weighted least-squares solution: curve values at the knots, the first 0, the last 1.
 
-    For each pixel the vector of its lights above darkness must be parallel to the levels; what is not parallel is linear
-    in the curve's values and is made small, in relation to the pixel's brightness as the curve before says it is. The
-    scale is fixed by the mean brightness of all pixels: fixing single values would let the curve collapse between them.
+    For each pixel the vector of its lights above darkness must be parallel to the levels; what is not parallel is
+    linear in the curve's values and is made small, in relation to the pixel's brightness as the curve before says it
+    is. The scale is fixed by the mean brightness of all pixels: fixing single values would let the curve collapse
+    between them.
     """
     step = knots[1] - knots[0]
     normal, total = np.zeros((KNOTS, KNOTS)), np.zeros(KNOTS)

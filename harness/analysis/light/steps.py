@@ -125,18 +125,17 @@ def cut_steps(times_ns: npt.NDArray[np.int64], values: Bytes, step_s: float) -> 
     bright = _strong_pixels(values)
     thin = values[:, bright].mean(axis=2, dtype=np.float32)
     # Half-grid steps around the coarse answer, in both unknowns.
-    best = max(
+    contrast, start, stretch = max(
         (_contrast(t, thin, start + shift, stretch * more), start + shift, stretch * more)
-        for shift in _FINE
+        for shift in map(float, _FINE)
         for more in (0.9975, 1.0, 1.0025)
     )
-    contrast, start, stretch = best
-    random = np.mean([_contrast(t, thin, start + shift, stretch) for shift in np.linspace(2.3, 23.7, 7)])
+    random = float(np.mean([_contrast(t, thin, start + float(shift), stretch) for shift in np.linspace(2.3, 23.7, 7)]))
     if contrast < 1.3 * random:
         raise ValueError("the video does not show hil_index: no cut into steps fits it")
     member = _members(t, start, stretch)
     mean, noise = _averages(values, member)
-    return Steps(mean, member.sum(axis=1).astype(np.int64), noise, stretch, float(contrast / max(random, 1e-9)))
+    return Steps(mean, member.sum(axis=1).astype(np.int64), noise, stretch, contrast / max(random, 1e-9))
 
 
 def _position(t: npt.NDArray[np.float64], start: float, stretch: float) -> npt.NDArray[np.float64]:
@@ -148,7 +147,7 @@ def _members(t: npt.NDArray[np.float64], start: float, stretch: float) -> npt.ND
     """float32[26, n]: 1 where a frame lies in the middle of a step."""
     place = _position(t, start, stretch)
     inside = (place % 1 > MIDDLE[0]) & (place % 1 < MIDDLE[1])
-    return ((np.arange(STEPS)[:, None] == np.floor(place)) & inside).astype(np.float32)
+    return np.asarray((np.arange(STEPS)[:, None] == np.floor(place)) & inside, dtype=np.float32)
 
 
 def _coarse(t: npt.NDArray[np.float64], light: npt.NDArray[np.float64]) -> tuple[float, float]:

@@ -28,7 +28,6 @@ _LINK_INDICES, _LINK_PITCHES = 3, 1.7
 # Fewer spots than this are no piece of a strip.
 _LEAST_PIECE = 4
 _OFFSETS = range(1, 7)
-_AGREEING = 5
 
 
 class Spots(NamedTuple):
@@ -201,25 +200,40 @@ def _side(one: Floats, other: Floats) -> float:
 def neighbours_say(xy: Floats, pitch: float) -> Floats:
     """Where each LED should be, from its neighbours alone: float64[n, 2], nan where there are too few.
 
-    Many two-point predictions (the middle of a pair, or a pair carried on), each exact on a straight line of equal
-    steps; those that agree best are averaged, so that wrong neighbours and a fold near by do not matter.
+    Three answers, each a median of many two-point predictions that are exact on a straight line of equal steps: from
+    the neighbours before, from those behind, and from the middles of pairs. Where a strip folds, only one side is
+    right: of answers that differ, the one nearest to the LED itself counts, for it needs one witness and not three.
     """
     n = len(xy)
     wide = np.full((n + 24, 2), np.nan)
     wide[12 : n + 12] = xy
     at = np.arange(n) + 12
-    guesses = [(wide[at - k] + wide[at + k]) / 2 for k in _OFFSETS]
-    guesses += [2 * wide[at + sign * k] - wide[at + sign * 2 * k] for k in _OFFSETS for sign in (-1, 1)]
-    stack = np.stack(guesses, axis=1)
+    sides = [
+        np.stack([2 * wide[at - k] - wide[at - 2 * k] for k in _OFFSETS]),
+        np.stack([2 * wide[at + k] - wide[at + 2 * k] for k in _OFFSETS]),
+        np.stack([(wide[at - k] + wide[at + k]) / 2 for k in _OFFSETS]),
+    ]
+    answers = np.stack([_median(side) for side in sides])
     out = np.full((n, 2), np.nan)
     for i in range(n):
-        good = stack[i][np.isfinite(stack[i, :, 0])]
-        if len(good) < 2:
+        good = answers[:, i][np.isfinite(answers[:, i, 0])]
+        if not len(good):
             continue
-        distance = np.sort(np.linalg.norm(good[:, None] - good[None], axis=2), axis=1)
-        best = int(distance[:, : min(_AGREEING, len(good))].sum(axis=1).argmin())
-        near = np.linalg.norm(good - good[best], axis=1) < JUMP_SHARE * pitch / 2
-        out[i] = good[near].mean(axis=0)
+        spread = float(np.linalg.norm(good - good.mean(axis=0), axis=1).max())
+        if spread < JUMP_SHARE * pitch:
+            out[i] = good.mean(axis=0)
+        elif np.isfinite(xy[i, 0]):
+            out[i] = good[np.linalg.norm(good - xy[i], axis=1).argmin()]
+        else:
+            out[i] = good[0]
+    return out
+
+
+def _median(guesses: Floats) -> Floats:
+    """Median over guesses [k, n, 2], nan where fewer than two are there."""
+    out = np.full(guesses.shape[1:], np.nan)
+    enough = np.isfinite(guesses[..., 0]).sum(axis=0) >= 2
+    out[enough] = np.nanmedian(guesses[:, enough], axis=0)
     return out
 
 

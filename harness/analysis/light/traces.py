@@ -26,6 +26,11 @@ N = STRIPS * LEDS
 _HOLD = 3.0
 
 
+def window_for(pitch: float) -> float:
+    """Width of the window for LEDs this far apart: wide enough for spot and smeared colours, clear of neighbours."""
+    return float(np.clip(0.33 * pitch, 1.0, 3.5))
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where pixels are summed.
@@ -44,10 +49,11 @@ class Layout:
 
 def layout(xy: Floats, usable: npt.NDArray[np.bool_], width: int, height: int, sigma: float) -> Layout:
     """Weights for LEDs at ``xy`` [2, 160, 2]; ``sigma`` in pixels is the window's width."""
-    radius = int(np.clip(np.ceil(2.0 * sigma), 1, 6))
+    radius = int(np.clip(np.ceil(1.6 * sigma), 1, 7))
     centre = np.where(usable[..., None], np.nan_to_num(xy), 0.0).reshape(N, 2)
     offset = np.stack(np.meshgrid(np.arange(-radius, radius + 1), np.arange(-radius, radius + 1)), axis=-1)
-    place = np.rint(centre)[:, None, :].astype(np.int64) + offset.reshape(1, -1, 2)
+    offset = offset.reshape(-1, 2)[(offset**2).sum(axis=2).ravel() <= (radius + 0.4) ** 2]
+    place = np.rint(centre)[:, None, :].astype(np.int64) + offset
     inside = ((place >= 0) & (place < (width, height))).all(axis=2)
     distance2 = ((place - centre[:, None]) ** 2).sum(axis=2)
     weight = np.exp(-distance2 / (2 * sigma**2)) * inside * usable.reshape(N, 1)

@@ -1,0 +1,335 @@
+"""The camera: grabbing that never blocks the other streams, honest time stamps, settings that are read back.
+
+A camera port hands out frames in the order they came with the host time of each. On a real camera a thread grabs all
+the time, so that neither a slow analysis nor a quiet bench makes the driver drop frames; on the virtual board frames
+come with the board's time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import BadRequest, HarnessFault, RigFault
+from harness.instruments.clock import HostClock
+
+Frame = npt.NDArray[np.uint8]
+Stamped = tuple[int, Frame]
+
+PROPS = (
+    "width", "height", "fps", "exposure_ms", "gain", "white_balance_k", "focus",
+    "auto_exposure", "auto_white_balance", "auto_focus",
+)  # fmt: skip
+# How far a value read back may be from the one set: cameras round to their own steps.
+TOLERANCE = {"fps": 0.02, "exposure_ms": 0.1, "gain": 0.1, "white_balance_k": 0.05, "focus": 0.1}
+# Frames kept until taken: at 60 fps and 1280 x 720 this is 250 MB and 1.5 s.
+MAX_WAITING = 90
+# A stamp of the driver is believed when it lies this close before the moment of grabbing.
+_STAMP_AGE_S = 1.0
+OPEN_TIMEOUT_S = 10.0
+
+
+class CameraPort(Protocol):
+    """What is needed of a camera driver."""
+
+    def read(self, timeout_s: float) -> Stamped | None:
+        """The next frame: host time in ns and uint8[height, width, 3], blue first; None when none comes in time."""
+        ...
+
+    def get(self, prop: str) -> float | None:
+        """A setting (:data:`PROPS`) as the camera reports it; None when it has none."""
+        ...
+
+    def set(self, prop: str, value: float) -> bool:
+        """Asks for a setting; only reading it back shows whether it took."""
+        ...
+
+    def close(self) -> None:
+        """Ends the stream."""
+        ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the camera shall be locked to; None leaves a value as it is. Automatics are always switched off.
+
+    Attributes:
+        width, height: pixels. fps: frames per second.
+        exposure_ms: of one row. gain, focus: in the camera's own units. white_balance_k: colour temperature.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    exposure_ms: float | None = None
+    gain: float | None = None
+    white_balance_k: float | None = None
+    focus: float | None = None
+
+
+class Camera:
+    """A camera on the host clock.
+
+    Attributes:
+        warnings: what did not take when the camera was locked, one sentence each.
+        frames: frames handed out so far.
+    """
+
+    def __init__(self, port: CameraPort, clock: HostClock) -> None:
+        self.port = port
+        self.clock = clock
+        self.warnings: list[str] = []
+        self.frames = 0
+
+    def lock(self, settings: Settings) -> list[str]:
+        """Switches automatics off, sets what is given, reads all back; returns (and keeps) what did not take."""
+        self.warnings = []
+        for name in ("width", "height", "fps"):
+            self._set(name, getattr(settings, name))
+        for name in ("auto_exposure", "auto_white_balance", "auto_focus"):
+            self._switch_off(name)
+        for name in ("exposure_ms", "gain", "white_balance_k", "focus"):
+            self._set(name, getattr(settings, name))
+        return self.warnings
+
+    def _switch_off(self, name: str) -> None:
+        before = self.port.get(name)
+        if before is None:
+            return  # a camera without this automatic; what depends on it is checked by value
+        self.port.set(name, 0.0)
+        after = self.port.get(name)
+        if after is None or after > 0:
+            self.warnings.append(f"{name} could not be switched off: brightness or colour may wander")
+
+    def _set(self, name: str, value: float | None) -> None:
+        if value is None:
+            return
+        accepted = self.port.set(name, float(value))
+        got = self.port.get(name)
+        if got is None:
+            if accepted:
+                self.warnings.append(f"{name} = {value:g} was set but cannot be read back")
+            else:
+                self.warnings.append(f"the camera has no setting {name}; it stays as it is")
+        elif abs(got - value) > TOLERANCE.get(name, 0.0) * max(abs(value), 1e-9) + 1e-6:
+            self.warnings.append(f"{name} = {value:g} did not take: the camera says {got:g}")
+
+    def settings(self) -> dict[str, float]:
+        """All settings the camera reports."""
+        return {name: value for name in PROPS if (value := self.port.get(name)) is not None}
+
+    def drop_waiting(self) -> None:
+        """Forgets frames that have come already."""
+        while self.port.read(0.0) is not None:
+            pass
+
+    def waiting(self) -> Iterator[Stamped]:
+        """Frames that have come, without waiting for more."""
+        while (frame := self.port.read(0.0)) is not None:
+            self.frames += 1
+            yield frame
+
+    def watch(self, seconds: float) -> Iterator[Stamped]:
+        """Frames that come within ``seconds`` of host time from now.
+
+        Raises:
+            RigFault: none comes for two seconds.
+        """
+        end_ns = self.clock.now_ns() + round(seconds * 1e9)
+        last_ns = self.clock.now_ns()
+        while (left_ns := end_ns - self.clock.now_ns()) > 0:
+            frame = self.port.read(min(left_ns / 1e9, 0.5))
+            if frame is not None:
+                self.frames += 1
+                last_ns = self.clock.now_ns()
+                yield frame
+            elif self.clock.now_ns() - last_ns > 2_000_000_000:
+                raise RigFault("the camera sends no frames", expected="a frame within 2 s", remedy="check its cable")
+
+    def close(self) -> None:
+        """Ends the stream."""
+        self.port.close()
+
+
+# ---- OpenCV ----------------------------------------------------------------------------------------
+
+
+class OpenCvPort:
+    """A camera or video through OpenCV: an index (V4L2, AVFoundation), a URL (HTTP MJPEG, RTSP) or a file.
+
+    Args:
+        source: index, URL or path.
+        settings: wanted size and rate; some cameras take them only before the first frame.
+
+    Raises:
+        RigFault: it cannot be opened.
+    """
+
+    def __init__(self, source: int | str, settings: Settings | None = None) -> None:
+        import cv2
+
+        self._cv2 = cv2
+        self._source = source
+        self._is_file = isinstance(source, str) and "://" not in source
+        if self._is_file and not Path(str(source)).is_file():
+            raise RigFault(f"there is no video file {source}", remedy="correct [camera] device in the rig file")
+        self._capture = cv2.VideoCapture(source)
+        if not self._capture.isOpened():
+            raise RigFault(
+                f"camera '{source}' cannot be opened",
+                remedy="k1hil rig new lists cameras; is another program using it, and are you in group video?",
+            )
+        self.backend = str(self._capture.getBackendName())
+        self._props = _prop_table(cv2, self.backend)
+        for name in ("width", "height", "fps"):
+            value = getattr(settings, name, None) if settings else None
+            if value is not None:
+                self.set(name, float(value))
+        self._frames: deque[Stamped] = deque()
+        self._news = threading.Condition()
+        self._stop = False
+        self._ended = False
+        self.lost = 0
+        self._thread = threading.Thread(target=self._grab, name=f"camera-{source}", daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the source gives no more frames (end of a file, cable pulled)."""
+        return self._ended
+
+    def _grab(self) -> None:
+        nominal_ns = 1e9 / (self._capture.get(self._cv2.CAP_PROP_FPS) or 30.0)
+        start_ns, count = time.monotonic_ns(), 0
+        while not self._stop:
+            if self._is_file and len(self._frames) >= MAX_WAITING // 2:
+                # A file waits for its reader; only a live source has to be grabbed at its own pace.
+                with self._news:
+                    self._news.wait(0.1)
+                continue
+            if not self._capture.grab():
+                break
+            grabbed_ns = time.monotonic_ns()
+            stamp_ns = start_ns + round(count * nominal_ns) if self._is_file else self._stamp(grabbed_ns)
+            good, picture = self._capture.retrieve()
+            count += 1
+            if good and picture is not None:
+                self._keep((stamp_ns, np.asarray(picture, np.uint8)))
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    def _stamp(self, grabbed_ns: int) -> int:
+        """The driver's stamp where it is one of the monotonic clock (V4L2), else the moment of grabbing.
+
+        Other back ends make positions up from a nominal frame rate (an MJPEG stream of 60 fps counts in 40 ms).
+        """
+        if self.backend == "V4L2":
+            driver_s = float(self._capture.get(self._cv2.CAP_PROP_POS_MSEC)) / 1e3
+            if 0 <= grabbed_ns / 1e9 - driver_s < _STAMP_AGE_S:
+                return round(driver_s * 1e9)
+        return grabbed_ns
+
+    def _keep(self, frame: Stamped) -> None:
+        with self._news:
+            if len(self._frames) >= MAX_WAITING:
+                self._frames.popleft()
+                self.lost += 1
+            self._frames.append(frame)
+            self._news.notify_all()
+
+    def read(self, timeout_s: float) -> Stamped | None:
+        """See :class:`CameraPort`.
+
+        Raises:
+            RigFault: a live source has ended.
+            HarnessFault: frames were not taken in time and are lost.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._news:
+            while not self._frames and not self._ended:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return None
+                self._news.wait(left)
+            if self.lost:
+                lost, self.lost = self.lost, 0
+                raise HarnessFault("camera frames were not taken in time", got=f"{lost} frames lost")
+            if self._frames:
+                frame = self._frames.popleft()
+                self._news.notify_all()
+                return frame
+        if not self._is_file:
+            raise RigFault(f"camera '{self._source}' has gone", remedy="check its cable or its stream")
+        return None
+
+    def get(self, prop: str) -> float | None:
+        """See :class:`CameraPort`."""
+        entry = self._props.get(_known(prop))
+        if entry is None:
+            return None
+        number, _, to_ours = entry
+        value = float(self._capture.get(number))
+        # OpenCV answers 0 or -1 for what a back end does not have; no setting kept here is negative or 0 but switches.
+        if value < 0 or (value == 0 and not prop.startswith(("auto_", "focus", "gain"))):
+            return None
+        return to_ours(value)
+
+    def set(self, prop: str, value: float) -> bool:
+        """See :class:`CameraPort`."""
+        entry = self._props.get(_known(prop))
+        return entry is not None and bool(self._capture.set(entry[0], entry[1](value)))
+
+    def close(self) -> None:
+        """Stops grabbing. A driver stuck in a read is left to the end of the process."""
+        self._stop = True
+        self._thread.join(5.0)
+        if not self._thread.is_alive():
+            self._capture.release()
+
+
+def _known(prop: str) -> str:
+    if prop not in PROPS:
+        raise BadRequest(f"a camera has no setting '{prop}'", expected=", ".join(PROPS))
+    return prop
+
+
+Convert = Callable[[float], float]
+
+
+def _prop_table(cv2: Any, backend: str) -> dict[str, tuple[int, Convert, Convert]]:
+    """OpenCV's number of each setting, and the conversions to and from its units for this back end."""
+
+    def plain(value: float) -> float:
+        return value
+
+    table: dict[str, tuple[int, Convert, Convert]] = {
+        "width": (cv2.CAP_PROP_FRAME_WIDTH, plain, plain),
+        "height": (cv2.CAP_PROP_FRAME_HEIGHT, plain, plain),
+        "fps": (cv2.CAP_PROP_FPS, plain, plain),
+    }
+    if backend not in ("V4L2", "AVFOUNDATION"):
+        return table  # streams and files have no controls
+    table |= {
+        "gain": (cv2.CAP_PROP_GAIN, plain, plain),
+        "white_balance_k": (cv2.CAP_PROP_WB_TEMPERATURE, plain, plain),
+        "focus": (cv2.CAP_PROP_FOCUS, plain, plain),
+        "auto_white_balance": (cv2.CAP_PROP_AUTO_WB, plain, plain),
+        "auto_focus": (cv2.CAP_PROP_AUTOFOCUS, plain, plain),
+    }
+    if backend == "V4L2":
+        # V4L2 counts exposure in 100 us (V4L2_CID_EXPOSURE_ABSOLUTE); its automatic is an enumeration in which 1 is
+        # manual and 3 is aperture priority.
+        table["exposure_ms"] = (cv2.CAP_PROP_EXPOSURE, lambda ms: ms * 10, lambda v: v / 10)
+        table["auto_exposure"] = (
+            cv2.CAP_PROP_AUTO_EXPOSURE, lambda on: 3.0 if on else 1.0, lambda v: 0.0 if v == 1 else 1.0,
+        )  # fmt: skip
+    return table

@@ -1,0 +1,74 @@
+"""A commit of an allow-listed repository in a fresh worktree, gone afterwards.
+
+``K1HIL_REPOS`` names what may be built: ``NAME=PATH`` pairs, parted by ``:``, each the path of a clone on this machine.
+Callers give a name, never a path or a URL, and a commit by its SHA-1, never a branch that may have moved meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.errors import BadRequest, RigFault
+
+ENV = "K1HIL_REPOS"
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+_GIT_TIMEOUT_S = 300.0
+
+
+def allowed_repos(text: str | None = None) -> dict[str, Path]:
+    """Name to clone, from ``K1HIL_REPOS``; without it nothing is allowed."""
+    pairs = (pair.partition("=") for pair in (os.environ.get(ENV, "") if text is None else text).split(":") if pair)
+    return {name.strip(): Path(path.strip()) for name, _, path in pairs if name.strip() and path.strip()}
+
+
+@contextmanager
+def checked_out(repo: str, commit: str, repos: Mapping[str, Path] | None = None) -> Iterator[Path]:
+    """The files of ``commit``; the folder is removed at the end.
+
+    Args:
+        repo: a name of ``repos``.
+        commit: 7 to 40 lower-case hex digits.
+        repos: default :func:`allowed_repos`.
+
+    Raises:
+        BadRequest: an unknown name, or no such commit (fetched once from ``origin`` if the clone does not have it).
+        RigFault: git does not do it.
+    """
+    clones = allowed_repos() if repos is None else repos
+    if repo not in clones:
+        raise BadRequest(f"unknown repository {repo[:80]!r}", expected=", ".join(clones) or f"names in {ENV}")
+    if not _COMMIT.fullmatch(commit):
+        raise BadRequest("not a commit", expected="7 to 40 hex digits", got=repr(commit[:80]))
+    clone = clones[repo]
+    if _git(clone, "cat-file", "-e", f"{commit}^{{commit}}") is not None:
+        _git(clone, "fetch", "--quiet", "origin")
+        missing = _git(clone, "cat-file", "-e", f"{commit}^{{commit}}")
+        if missing is not None:
+            raise BadRequest(f"'{repo}' has no commit {commit}", got=missing[-300:], evidence=str(clone))
+    work = Path(tempfile.mkdtemp(prefix="k1hil-checkout-"))
+    try:
+        failed = _git(clone, "worktree", "add", "--quiet", "--detach", str(work / "tree"), commit)
+        if failed is not None:
+            raise RigFault(f"'{repo}' cannot be checked out", got=failed[-300:], evidence=str(clone))
+        yield work / "tree"
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+        _git(clone, "worktree", "prune")
+
+
+def _git(clone: Path, *arguments: str) -> str | None:
+    """None when it went well, else git's words. Hooks and prompts of the clone never run."""
+    environ = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    command = ["git", "-C", str(clone), "-c", f"core.hooksPath={os.devnull}", *arguments]
+    try:
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"

@@ -1,0 +1,105 @@
+"""The camera of a rig: opened and locked, calibrated or loaded, and checked before it is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.errors import RigFault
+from harness.instruments.camera import Camera, Settings
+from harness.instruments.clock import HostClock
+from harness.rig import camera_calibration
+from harness.rig.camera_calibration import Calibration, Check
+from harness.rig.config import CameraTable
+from harness.rig.mount import Mount
+
+if TYPE_CHECKING:
+    from harness.rig.rig import Rig
+
+
+class Calibrated(NamedTuple):
+    """A calibration, and the picture with all LEDs lit that it was made from (float32[height, width, 3])."""
+
+    calibration: Calibration
+    lit: npt.NDArray[np.float32]
+
+
+def camera_settings(table: CameraTable) -> Settings:
+    """The camera settings of a rig file."""
+    return Settings(
+        table.width, table.height, table.fps, table.exposure_ms, table.gain, table.white_balance_k, table.focus
+    )
+
+
+def open_locked(mount: Mount, table: CameraTable, clock: HostClock) -> Camera | None:
+    """Opens the camera and locks exposure, gain, white balance and focus; what did not take is in its warnings."""
+    port = mount.open_camera()
+    if port is None:
+        return None
+    camera = Camera(port, clock)
+    try:
+        camera.lock(camera_settings(table))
+    except BaseException:
+        camera.close()
+        raise
+    return camera
+
+
+def need_camera(rig: Rig) -> Camera:
+    """The rig's camera.
+
+    Raises:
+        RigFault: the rig has none.
+    """
+    camera = rig.camera
+    if camera is None:
+        raise RigFault(f"rig '{rig.name}' has no camera", remedy="name one in [camera] of the rig file")
+    return camera
+
+
+def calibration_path(rig_dir: Path, name: str) -> Path:
+    """Where a rig's calibration is kept: beside its file."""
+    return rig_dir / f"{name}.camera.json"
+
+
+def calibrate(rig: Rig, path: Path | None = None, progress: Callable[[str], None] | None = None) -> Calibrated:
+    """Calibrates the rig's camera, keeps the result in the rig and, when a path is given, in a file.
+
+    Raises:
+        RigFault: no camera, or one that cannot make out the LEDs; says what to do.
+    """
+    from harness.rig.camera_session import CameraSession  # needs the rig's type
+
+    session = CameraSession(rig, need_camera(rig), progress)
+    calibration = session.calibrate()
+    if path is not None:
+        camera_calibration.save(calibration, path)
+    rig.calibration = calibration
+    assert session.lit is not None  # the map comes first
+    return Calibrated(calibration, session.lit)
+
+
+def recall(rig: Rig, path: Path) -> Check:
+    """Loads a calibration and looks whether it still holds, before a test and not after.
+
+    Raises:
+        BadRequest: no file, or a damaged one.
+        RigFault: the camera was moved, or its picture changed.
+    """
+    from dataclasses import replace
+
+    from harness.rig.camera_session import CameraSession
+
+    calibration = camera_calibration.load(path)
+    check, room = CameraSession(rig, need_camera(rig)).check(calibration)
+    if not check.holds:
+        raise RigFault(
+            "the camera calibration no longer holds", got=check.text, evidence=str(path),
+            remedy="k1hil calibrate camera",
+        )  # fmt: skip
+    rig.calibration = replace(calibration, dark=room)
+    return check
