@@ -86,7 +86,8 @@ def rig_check(
     from harness.rig.config import chosen_rig, chosen_rig_dir, load_config
 
     name = chosen_rig(name)
-    findings = check(name, load_config(name, chosen_rig_dir(rig_dir)))
+    folder = chosen_rig_dir(rig_dir)
+    findings = check(name, load_config(name, folder), folder)
     mark = {"ok": "[green]yes[/]", "absent": "[yellow]no[/]", "problem": "[red]problem[/]"}
 
     def table() -> Table:

@@ -199,10 +199,11 @@ def validate(
     as_json: bool = JSON,
 ) -> None:
     """Builds every environment afresh and holds tree, style, warnings and sizes against their limits."""
-    from harness.pipeline import validate as pipeline
+    from harness.pipeline.validate import Limits
+    from harness.pipeline.validate import validate as run
 
-    gates = pipeline.Limits(flash_limit, ram_limit, warnings, clean_tree=not dirty)
-    found = pipeline.validate(project, env, gates, jobs=jobs, tell=None if as_json else print)
+    gates = Limits(flash_limit, ram_limit, warnings, clean_tree=not dirty)
+    found = run(project, env, gates, jobs=jobs, tell=None if as_json else print)
 
     def table() -> Table:
         shown = Table("gate", "environment", "", "limit", "got")

@@ -72,7 +72,7 @@ def bench(rig_dir: Path | None = None, bench_rig: str = "sim", *options: str) ->
         ready, _, _ = select.select([process.stdout], [], [], READY_S)
         line = process.stdout.readline() if ready else ""
         if not line:
-            raise BenchFailed(f"the bench said nothing within {READY_S:g} s" if not ready else "the bench ended at once")
+            raise BenchFailed("the bench ended at once" if ready else f"the bench said nothing within {READY_S:g} s")
         running = Bench(process, json.loads(line))
         yield running
     finally:

@@ -1,7 +1,7 @@
 """Marks of our own around a stimulus, by which a loopback tells whether the sound slid.
 
-A mark is a short chirp. What comes back is compared with it: the lag of the mark before the stimulus and of the one
-after it must agree, else samples were lost, doubled or resampled in between, with or without the driver saying so.
+A mark is a short chirp, rising before the stimulus and falling after it. What comes back is compared with it: both lags
+must agree, else samples were lost, doubled or resampled in between, with or without the driver saying so.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ _LEVEL = 0.5
 _LEAST_LIKENESS = 0.7
 
 
-def mark() -> Samples:
-    """The chirp, float32[n]: 2 to 10 kHz in 40 ms with smooth ends, so that its correlation has one narrow peak."""
+def mark(*, falling: bool = False) -> Samples:
+    """A chirp, float32[n]: 2 to 10 kHz in 40 ms with smooth ends, so that its correlation has one narrow peak.
+
+    The falling one is the rising one backwards: neither is found where the other is.
+    """
     t = np.arange(round(MARK_S * RATE_HZ)) / RATE_HZ
     sweep = signal.chirp(t, _BAND_HZ[0], MARK_S, _BAND_HZ[1])
-    return np.asarray(_LEVEL * signal.windows.tukey(t.size, 0.2) * sweep, np.float32)
+    chirp = np.asarray(_LEVEL * signal.windows.tukey(t.size, 0.2) * sweep, np.float32)
+    return np.ascontiguousarray(chirp[::-1]) if falling else chirp
 
 
 def find(heard: npt.NDArray[np.float32], shape: Samples) -> float | None:

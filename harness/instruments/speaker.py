@@ -242,7 +242,7 @@ class Speaker:
         gone = self._frame - (play.first or 0)
         frames = np.zeros((gone + _MARK.size, 2), np.float32)
         frames[: min(gone, len(play.frames))] = play.frames[:gone]
-        frames[gone:, 1] = _MARK
+        frames[gone:, 1] = _END_MARK
         play.frames = frames
         window = round(self._stream_latency_s() * RATE_HZ) + _MARK.size
         first = find(self._tape.channel(1, play.first or 0, window), _MARK)
@@ -261,8 +261,8 @@ class Speaker:
         assert play.first is not None and play.ending is not None
         window = round(self._stream_latency_s() * RATE_HZ) + _MARK.size
         lags: list[float] = []
-        for sent in (play.first, play.ending):
-            at = find(tape.channel(1, sent, window), _MARK)
+        for sent, shape in ((play.first, _MARK), (play.ending, _END_MARK)):
+            at = find(tape.channel(1, sent, window), shape)
             if at is None:
                 raise SoundSpoiled(
                     "the loopback did not hear the mark " + ("before" if not lags else "after") + " the stimulus",
@@ -371,3 +371,4 @@ class Speaker:
 
 
 _MARK: Samples = mark()
+_END_MARK: Samples = mark(falling=True)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-STEP_S = 0.16
+STEP_S = 0.15
 # From a command's answer until every row of a frame shows it: frame, wire, exposure, read-out, delivery, a frame of
 # unknown stamp offset.
 SETTLE_S = 0.15

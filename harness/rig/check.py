@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import psutil
 
 from harness.errors import RigFault
 from harness.instruments.ports import find_ports
 from harness.instruments.speaker import INSTALL, audio_outputs, find_output
+from harness.rig.camera_check import camera_findings
 from harness.rig.config import PortConfig, RigConfig
+from harness.rig.finding import Finding
 
-Status = Literal["ok", "absent", "problem"]
 # Services that open every new modem-like port and send bytes to it, or claim it as a Braille display.
 PORT_MEDDLERS = {
     "ModemManager": "sudo systemctl mask --now ModemManager (or a udev rule with ID_MM_DEVICE_IGNORE=1 for the board)",
@@ -23,32 +22,19 @@ PORT_MEDDLERS = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at: what it is needed for, how it stands, and what to do when it does not."""
-
-    what: str
-    status: Status
-    text: str
-    remedy: str = ""
-
-    def to_json(self) -> dict[str, str]:
-        """Plain values."""
-        return asdict(self)
-
-
-def check(name: str, config: RigConfig) -> list[Finding]:
+def check(name: str, config: RigConfig, rig_dir: Path | None = None) -> list[Finding]:
     """Looks at everything a rig needs, without touching the device."""
+    camera = camera_findings(name, config, rig_dir)
     findings = [
         Finding("rig file", "ok", f"{name}: {config.kind}{', ' + config.description if config.description else ''}")
     ]
     if config.kind == "virtual":
-        return findings + _check_virtual()
+        return findings + _check_virtual() + camera
     console = _check_port("console", config.console)
     flash = _check_port("flash", config.flash) if config.flash.named else []
     if not config.flash.named:
         flash = [Finding("flash port", "ok", "the console's")]
-    return findings + console + flash + _check_meddlers() + _check_audio(config) + _check_rest(config)
+    return findings + console + flash + _check_meddlers() + _check_audio(config) + _check_rest(config) + camera
 
 
 def _check_virtual() -> list[Finding]:
@@ -59,7 +45,6 @@ def _check_virtual() -> list[Finding]:
         Finding("console, flash, network", "ok", "virtual board, made afresh for each run"),
         Finding("audio", "ok", "virtual microphone, sample exact"),
         Finding("wire", "ok", "both strip wires"),
-        Finding("camera", "absent", "this rig has no camera"),
         Finding("compiler", "ok", compiler)
         if compiler
         else Finding("compiler", "problem", "no C++ compiler: the sim firmware cannot be built", "run ./setup"),
@@ -164,5 +149,4 @@ def _check_rest(config: RigConfig) -> list[Finding]:
         Finding("LED supply", "ok", power),
         Finding("stroboscopic patterns", "ok" if config.flashing_allowed else "absent", flashing),
         Finding("wire", "absent", "no tap on the strip wires: pixels come from telemetry alone"),
-        Finding("camera", "absent", "this rig has no camera"),
     ]

@@ -98,7 +98,7 @@ class Rig:
 
     @property
     def cost_model(self) -> str:
-        """Id of the model behind render times, of a served board as its firmware's manifest says; "" on real silicon."""
+        """Id of the model behind render times (served boards: of the firmware's manifest); "" on real silicon."""
         told = self._bundle.manifest.get("cost_model", "") if self._bundle and self.provenance == "simulated" else ""
         return self._mount.cost_model() or str(told)
 

@@ -33,9 +33,8 @@ def need_sound() -> None:
 def need_alsa_plugin(server: PulseServer) -> None:
     """The same for the ALSA plugin: whether PortAudio sees the server shows only in a process of its own."""
     code = "import sounddevice; print([d['name'] for d in sounddevice.query_devices()])"
-    seen = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **server.environment}, capture_output=True, text=True, timeout=60
-    )
+    environment = {**os.environ, **server.environment}
+    seen = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
     if "'pulse'" not in seen.stdout:
         text = f"PortAudio does not see the sound server ({seen.stdout.strip()}); {INSTALL}"
         if os.environ.get("CI"):

@@ -43,7 +43,8 @@ class Scene:
     def linear(self, drive):
         """Light [h, w, 3] in B, G, R order for drives [2, 160, 3] in R, G, B order, 0 to 1."""
         light = self.ambient.copy()
-        for (rows, columns, spot), colour in zip(self.patches, (drive * self.gain[..., None]).reshape(-1, 3), strict=True):
+        colours = (drive * self.gain[..., None]).reshape(-1, 3)
+        for (rows, columns, spot), colour in zip(self.patches, colours, strict=True):
             if colour.any():
                 light[rows, columns] += spot * colour[::-1].astype(np.float32)
         return light

@@ -80,7 +80,11 @@ class ScriptedRig:
 
     def __init__(self, name: str, folder: Path, seed: int | None, script: dict[str, Any]) -> None:
         self.name, self.seed, self.script = name, seed, script
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
         self.provenance = "simulated"
+        self.config = SimpleNamespace(kind="virtual")
+        self.profile = SimpleNamespace(name="quick")
         self.clock = ScriptedClock()
         self.port = ScriptedPort(self.clock, {k.encode(): v.encode() for k, v in script.get("answers", {}).items()})
         self.console = Console(self.port, self.clock, folder / "console.log" if folder else None)
@@ -97,6 +101,9 @@ class ScriptedRig:
         sha = self.bundle.sha256 if self.bundle else "0" * 64
         return Identity(1, "k1-sim", "1.0", "abc", "2026-01-01T00:00:00Z", sha, "power_on", 1, "00000001",
                         "aa:bb:cc:00:00:01", "10.0.0.2", 0, "undefined", True, 5)  # fmt: skip
+
+    def check_bench(self) -> None:
+        """This bench never falls behind."""
 
     def _param(self, name: str, value: float) -> float:
         self.recorded.append(f"param {name}")

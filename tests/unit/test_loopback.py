@@ -29,6 +29,7 @@ def test_noise_silence_and_torn_marks_are_no_marks():
     assert find(np.random.default_rng(2).normal(size=9_000).astype(np.float32), MARK) is None
     assert find(np.zeros(9_000, np.float32), MARK) is None
     assert find(np.zeros(100, np.float32), MARK) is None
+    assert find(heard(0.0), mark(falling=True)) is None
     assert find(np.insert(heard(0.0), 1_900, np.zeros(240, np.float32)), MARK) is None
 
 

@@ -25,10 +25,12 @@ def test_every_field_of_a_physical_rig_stands_in_bench1():
     text = (rig_config.default_rig_dir() / "bench1.toml").read_text()
     tables = {"": rig_config.RigConfig, "dut": rig_config.DutConfig, "console": rig_config.PortConfig}
     tables |= {"flash": rig_config.FlashConfig, "api": rig_config.ApiConfig, "audio": rig_config.AudioConfig}
+    tables |= {"ota": rig_config.OtaConfig, "camera": rig_config.CameraTable}
     for table, model in tables.items():
         part = text.split(f"[{table}]")[1].split("\n[")[0] if table else text.split("\n[")[0]
-        for field in set(model.model_fields) - set(tables) - {"bench"}:
+        for field in set(model.model_fields) - set(tables) - {"bench", "budgets"}:
             assert field in part, f"{table}.{field}"
+    assert "[budgets]" in text
 
 
 def test_defaults_by_kind():
