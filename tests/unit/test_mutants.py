@@ -42,9 +42,10 @@ def test_nothing_in_the_image_names_the_mutant(name: str) -> None:
     assert all(f'"{word}"' in before for word in words), "a mutant brings no text of its own"
 
 
-def test_every_mutant_has_an_expectation_and_every_expectation_a_mutant() -> None:
+def test_every_expectation_belongs_to_a_mutant_and_names_red_tests() -> None:
+    """The reverse, a mutant nobody has judged yet, is a difference that `make mutants` itself reports."""
     committed = expected.load()
-    assert sorted(committed) == patches()
+    assert committed and set(committed) <= set(patches())
     assert [name for name, tests in committed.items() if not tests] == [], "nothing in the suite sees these"
 
 
