@@ -7,6 +7,8 @@ from harness.analysis.heap import heap_slope
 from harness.metric import Metric
 from harness.signals import four_on_floor
 
+LEAST_FREE = 32 << 10
+
 
 @pytest.mark.needs("audio")
 def test_heap_does_not_shrink(rig, record, metric, suite):
@@ -15,6 +17,8 @@ def test_heap_does_not_shrink(rig, record, metric, suite):
     slope = heap_slope(seen)
     metric(Metric("heap_slope_bytes_per_min", round(slope.value, 1), "B/min", "higher", slope.n, "telemetry",
                   seen.meta["provenance"], ci95=(slope.low, slope.high), detail=conditions(seen)))  # fmt: skip
+    least = int(seen.frames["heap_free"].min())
+    assert least > LEAST_FREE, f"only {least} bytes of heap are left: what is used up cannot shrink"
     assert slope.value > -256, f"free heap changes by {slope.value:.0f} bytes a minute"
     assert fps(seen) >= 160
 
