@@ -105,7 +105,8 @@ def travel_leds_per_s(at_s: np.ndarray, level: np.ndarray, starts_s: list[float]
             course = course - course.min()
             reached.append(at_s[inside][int(np.argmax(course > 0.5 * course.max()))])
         delays.append(reached[1] - reached[0])
-    return (far - near) / float(np.median(delays))
+    delay_s = float(np.median(delays))
+    return (far - near) / delay_s if delay_s else np.inf
 
 
 OCTAVE_LEDS = 80 / 12  # a note of the pattern octave on a half strip
