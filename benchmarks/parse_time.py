@@ -85,7 +85,7 @@ def _plain(data: bytes) -> int:
         for byte in body.encode():
             crc = crc << 8 & 0xFF00 ^ _TABLE[crc >> 8 ^ byte]
         kind, *fields = body.split(",")
-        if crc == int(told, 16) and kind in ("K1FRM", "K1PIX"):
+        if told == f"{crc:04X}" and kind in ("K1FRM", "K1PIX"):
             values = [int(f) for f in fields if f.isdigit()]
             found += bool(values)
     return found

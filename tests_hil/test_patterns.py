@@ -7,7 +7,7 @@ from k1 import DIM_BY_DESIGN, FLOWS_IN_SILENCE, STILL, master
 from harness.analysis.pixels import distinct_frames, drift, light, lit_share, mirror_error, shown
 from harness.analysis.reactivity import combined_p, reaction
 from harness.metric import Metric
-from harness.signals import four_on_floor
+from harness.signals import four_on_floor, gated
 
 CERTAIN = 3e-4  # chance of calling noise a reaction
 
@@ -102,3 +102,15 @@ def test_pattern_in_silence(record, param, shows, pattern, declared):
         assert lit_share(rgb) == 1.0, "silence turns the strip black"
         assert light(rgb).mean() < light(pixels(shows[0])).mean(), "silence is as bright as music"
         assert (distinct_frames(rgb) == 1) != (pattern in FLOWS_IN_SILENCE), "does not rest in silence"
+
+
+@pytest.mark.long
+@pytest.mark.needs("audio")
+def test_breathe_swells_alike_with_and_without_sound(record, param):
+    """A strong animation hides a weak reaction from statistics; that it is the same film needs none."""
+    param(speed=1.0, dithering=0)
+    silent = light(pixels(record(None, 4.2, pattern="breathe")))
+    music = gated(four_on_floor(120.0, 3.1), 12, 0.25)
+    for piece in np.array_split(light(pixels(record(music, pattern="breathe"))), 3):
+        apart = [np.abs(piece - silent[k : k + len(piece)]).max() for k in range(len(silent) - len(piece))]
+        assert min(apart) < 0.02 * np.ptp(silent), "the swell has another shape with sound"
