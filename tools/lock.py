@@ -47,7 +47,8 @@ def elsewhere(python: str) -> list[str]:
 def main() -> None:
     """Resolves everything in a fresh environment of its own and writes the result."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["dev"]
+    extras = project["project"]["optional-dependencies"]
+    wanted = project["project"]["dependencies"] + extras["dev"] + extras["conductor"]
     wanted += project["build-system"]["requires"]
     with tempfile.TemporaryDirectory(prefix="k1-lock-") as folder:
         venv.create(folder, with_pip=True)
