@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from harness.errors import BadRequest, DutFailure, HarnessFault, K1HilError, RigFault
-from harness.instruments.audio_in import SoundSpoiled
+from harness.instruments.audio_in import AudioIn, SoundSpoiled
+from harness.instruments.camera import Camera
+from harness.instruments.clock import HostClock
+from harness.instruments.console import Console
 from harness.instruments.strip_tap import StripTap
-from harness.instruments.telemetry import Mark
+from harness.instruments.telemetry import Mark, Telemetry
 from harness.recording import SCHEMA, Audio, Columns, Recording
+from harness.rig.camera_calibration import Calibration
+from harness.rig.config import RigConfig
 from harness.rig.light_recorder import LightRecorder
+from harness.rig.profile import Profile
 from harness.rig.steady import jump_ns
 from harness.signals import Stimulus
 from harness.timebase import SyncPair, fit_min_rtt
-
-if TYPE_CHECKING:
-    from harness.rig.rig import Rig
+from harness.wire.telemetry import Identity
 
 STREAMS = ("frames", "pixels", "wire", "camera")
 # The console is read at least this often, so that no buffer on the way fills.
@@ -31,6 +36,36 @@ _CAMERA_TAIL_NS = 150_000_000
 MAX_SECONDS = 24 * 3600.0
 
 
+class Capturing(Protocol):
+    """What a capture needs of a rig; :class:`harness.rig.rig.Rig` is one. Attributes as there."""
+
+    name: str
+    config: RigConfig
+    profile: Profile
+    provenance: Literal["simulated", "hardware"]
+    seed: int | None
+    folder: Path
+    clock: HostClock
+    console: Console
+    telemetry: Telemetry
+    audio: AudioIn | None
+    tap: StripTap | None
+    calibration: Calibration | None
+
+    @property
+    def camera(self) -> Camera | None: ...
+
+    @property
+    def identity(self) -> Identity: ...
+
+    @property
+    def cost_model(self) -> str: ...
+
+    def check_bench(self) -> None: ...
+
+    def follow_boots(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class _Span:
     """Where a capture began: host time, and the telemetry streams' positions."""
@@ -40,7 +75,12 @@ class _Span:
 
 
 def record(
-    rig: Rig, stimulus: Stimulus | None, seconds: float, streams: tuple[str, ...], pattern: str | None, settle_s: float
+    rig: Capturing,
+    stimulus: Stimulus | None,
+    seconds: float,
+    streams: tuple[str, ...],
+    pattern: str | None,
+    settle_s: float,
 ) -> Recording:
     """See :meth:`harness.rig.rig.Rig.record`. A run whose sound or time slid says nothing: discarded and repeated."""
     _check(rig, stimulus, seconds, streams)
@@ -72,7 +112,7 @@ def _refuse_jump(pairs: list[SyncPair]) -> None:
         )  # fmt: skip
 
 
-def _lasting(rig: Rig, fault: K1HilError) -> K1HilError:
+def _lasting(rig: Capturing, fault: K1HilError) -> K1HilError:
     """A fault that came in every attempt. Whose it is depends on what serves the device's time."""
     if not isinstance(fault, _TimeJumped):
         return fault
@@ -85,7 +125,12 @@ def _lasting(rig: Rig, fault: K1HilError) -> K1HilError:
 
 
 def _record_once(
-    rig: Rig, stimulus: Stimulus | None, seconds: float, streams: tuple[str, ...], pattern: str | None, settle_s: float
+    rig: Capturing,
+    stimulus: Stimulus | None,
+    seconds: float,
+    streams: tuple[str, ...],
+    pattern: str | None,
+    settle_s: float,
 ) -> Recording:
     telemetry = rig.telemetry
     if pattern is not None:
@@ -128,7 +173,7 @@ def _record_once(
     return recording
 
 
-def _check(rig: Rig, stimulus: Stimulus | None, seconds: float, streams: tuple[str, ...]) -> None:
+def _check(rig: Capturing, stimulus: Stimulus | None, seconds: float, streams: tuple[str, ...]) -> None:
     unknown = set(streams) - set(STREAMS)
     if unknown:
         raise BadRequest(f"unknown stream {', '.join(sorted(unknown))}", expected=", ".join(STREAMS))
@@ -144,7 +189,7 @@ def _check(rig: Rig, stimulus: Stimulus | None, seconds: float, streams: tuple[s
         )
 
 
-def _start(rig: Rig, stimulus: Stimulus | None) -> _Span:
+def _start(rig: Capturing, stimulus: Stimulus | None) -> _Span:
     if stimulus is None:
         return _Span(rig.clock.now_ns(), rig.telemetry.mark())
     assert rig.audio is not None
@@ -185,7 +230,7 @@ class _Wire:
         return _between(joined, "host_ns", first_ns, last_ns)
 
 
-def _light_recorder(rig: Rig, streams: tuple[str, ...]) -> LightRecorder | None:
+def _light_recorder(rig: Capturing, streams: tuple[str, ...]) -> LightRecorder | None:
     """Reads the camera, where it is wanted, there and calibrated."""
     if "camera" not in streams or rig.calibration is None:
         return None
@@ -194,7 +239,7 @@ def _light_recorder(rig: Rig, streams: tuple[str, ...]) -> LightRecorder | None:
     return LightRecorder(camera, rig.calibration, video) if camera is not None else None
 
 
-def _let_pass(rig: Rig, wire: _Wire, light: LightRecorder | None, until_ns: int) -> None:
+def _let_pass(rig: Capturing, wire: _Wire, light: LightRecorder | None, until_ns: int) -> None:
     if light is not None:
         # Frames are late by exposure, read-out and delivery.
         until_ns += _CAMERA_TAIL_NS
@@ -210,7 +255,7 @@ def _let_pass(rig: Rig, wire: _Wire, light: LightRecorder | None, until_ns: int)
 
 
 def _collect(
-    rig: Rig,
+    rig: Capturing,
     stimulus: Stimulus | None,
     seconds: float,
     pattern: str | None,
@@ -236,7 +281,7 @@ def _collect(
     )
 
 
-def _no_frames(rig: Rig, damaged: int) -> K1HilError:
+def _no_frames(rig: Capturing, damaged: int) -> K1HilError:
     """The device answers commands, but no frame record came: a dead render task, or a link that damages them."""
     kind: type[K1HilError] = RigFault if damaged else DutFailure
     return kind(
@@ -254,7 +299,7 @@ def _between(columns: Columns, stamp: str, first: float, last: float) -> Columns
 
 
 def _meta(
-    rig: Rig, stimulus: Stimulus | None, seconds: float, pattern: str | None, t0_ns: int, frames: Columns
+    rig: Capturing, stimulus: Stimulus | None, seconds: float, pattern: str | None, t0_ns: int, frames: Columns
 ) -> dict[str, Any]:
     return {
         "schema": SCHEMA,

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeVar
 
-from harness.errors import BadRequest, DutFailure, HarnessFault, K1HilError, RigFault
+from harness.errors import DutFailure, HarnessFault, K1HilError, RigFault
 from harness.instruments.api import DeviceApi
 from harness.instruments.camera import Camera
 from harness.instruments.clock import never
@@ -17,6 +17,7 @@ from harness.instruments.flasher import Flasher, FlashReport, Progress
 from harness.instruments.ota import OtaNetwork
 from harness.instruments.telemetry import CommandRefused, Telemetry
 from harness.recording import Recording
+from harness.rig.boots import Before, await_boot
 from harness.rig.bundle import FirmwareBundle
 from harness.rig.camera import open_locked
 from harness.rig.camera_calibration import Calibration
@@ -24,6 +25,8 @@ from harness.rig.config import RigConfig
 from harness.rig.lease import Lease
 from harness.rig.mount import Mount
 from harness.rig.profile import PROFILES, Profile
+from harness.rig.proof import prove_runs, refuse_foreign
+from harness.rig.record import record
 from harness.signals import Stimulus
 from harness.wire.telemetry import Identity
 
@@ -32,8 +35,6 @@ T = TypeVar("T")
 PROBE_TIMEOUT_S = 1.5
 EN_LOW_S = 0.1
 NETWORK_TIMEOUT_S = 30.0
-# Without a boot sentence for so long (its port re-enumerated meanwhile), the device is asked who it is.
-ASK_AGAIN_S = 2.0
 
 
 class Rig:
@@ -241,7 +242,7 @@ class Rig:
             )
         )
         identity = self.reset("hard")
-        self._prove(bundle, report, identity)
+        prove_runs(bundle, report, identity)
         self._bundle = bundle
         return report
 
@@ -260,30 +261,7 @@ class Rig:
 
     def refuse_foreign(self, bundle: FirmwareBundle) -> None:
         """Raises BadRequest for an image of the virtual board on a physical rig."""
-        if bundle.is_sim and self.provenance == "hardware":
-            raise BadRequest(
-                f"{bundle.path} is built for the virtual board",
-                expected=f"an image for the chip, for rig '{self.name}'",
-                got=f"project {bundle.project}",
-                remedy="build it for the device: k1hil build --env esp32-s3-devkitc-1",
-            )
-
-    def _prove(self, bundle: FirmwareBundle, report: FlashReport, identity: Identity) -> None:
-        if identity.sha256 != bundle.sha256:
-            raise DutFailure(
-                "the device runs another image than the one just flashed",
-                expected=bundle.sha256,
-                got=f"{identity.sha256} ({identity.project} {identity.version}, slot {identity.slot})",
-                evidence=str(report.log_path or ""),
-                remedy="read the boot text in console.log; was the image refused by the boot loader?",
-            )
-        if report.mac and identity.mac != report.mac:
-            raise RigFault(
-                "the console belongs to another board than the flash port",
-                expected=report.mac,
-                got=identity.mac,
-                remedy="give [console] and [flash] of the rig file the ports of one board",
-            )
+        refuse_foreign(bundle, self.name, self.provenance)
 
     def reset(self, kind: ResetKind = "hard", timeout_s: float | None = None) -> Identity:
         """Resets the device and waits until it has booted; returns what it says of itself.
@@ -321,7 +299,9 @@ class Rig:
         act()
         self._identity = None
         self._api = None
-        identity = self._await_boot(seen, before, at, timeout_s or self.config.dut.boot_timeout_s)
+        identity = await_boot(
+            self.telemetry, self.clock, Before(seen, before, at), timeout_s or self.config.dut.boot_timeout_s
+        )
         self._booted(identity)
         return identity
 
@@ -332,32 +312,6 @@ class Rig:
             RigFault: no address in time.
         """
         return self._mount.ota_network(self.wait_network().ip)
-
-    def _await_boot(self, seen: int, before: str, at: int, timeout_s: float) -> Identity:
-        """The first ID of a new boot. A device whose port re-enumerated may have spoken unheard: then it is asked."""
-        deadline_ns = self.clock.now_ns() + round(timeout_s * 1e9)
-
-        def booted() -> bool:
-            self.console.pump()
-            return self._new_boot(seen, before) is not None
-
-        while (left_ns := deadline_ns - self.clock.now_ns()) > 0:
-            if self.clock.wait(booted, min(ASK_AGAIN_S, left_ns / 1e9), stop="console"):
-                break
-            self.console.send("id")
-        identity = self._new_boot(seen, before)
-        if identity is None:
-            raise DutFailure(
-                "the device did not boot",
-                expected=f"an ID sentence within {timeout_s:g} s of reset",
-                got=self.console.tail(at),
-                evidence=str(self.console.log_path),
-                remedy="a panic or a refused image shows in the text above; a blank board needs flashing first",
-            )
-        return identity
-
-    def _new_boot(self, seen: int, before: str) -> Identity | None:
-        return next((i for _, i in self.telemetry.identities()[seen:] if i.boot_id != before), None)
 
     def _booted(self, identity: Identity) -> None:
         """After every boot, before anything is shown: the right board, and the LED supply's limit."""
@@ -406,8 +360,6 @@ class Rig:
             HarnessFault: the served bench failed meanwhile.
             DutFailure: the device does not answer, refuses the pattern, sends no frames, or restarts meanwhile.
         """
-        from harness.rig.record import record  # the rig hands itself over; the module needs its type
-
         self.lease.validate()
         self.follow_boots()
         return record(self, stimulus, seconds, streams, pattern, settle_s)
