@@ -317,7 +317,7 @@ def test_confirm_after_a_fall_back_marks_nothing() -> None:
     assert states(flash)[1] == (2, OtaState.PENDING_VERIFY)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.sampled_from([0, 0x20, 0x8000, 0x8020, 0xE000, 0xF000, 0x10000, 0x10020]), st.binary(max_size=64)),

@@ -93,7 +93,7 @@ KEYS = st.sampled_from(["a", "b", "long_key_name_0"])
 STEPS = st.lists(st.tuples(KEYS, st.none() | st.binary(max_size=700)), min_size=1, max_size=60)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS, st.integers(0, 6_000))
 def test_a_power_cut_costs_at_most_the_last_change(steps: list[tuple[str, bytes | None]], cut: int) -> None:
     flash = Nor()
@@ -121,7 +121,7 @@ def test_a_power_cut_costs_at_most_the_last_change(steps: list[tuple[str, bytes 
     assert open_store(flash).get("s", "a") == b"after the cut"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=600))
 def test_garbage_in_flash_never_raises(data: bytes) -> None:
     flash = Nor()
