@@ -32,19 +32,22 @@ inline Answer take_answer(std::string& bytes) {
     return a;
 }
 
-inline std::string request_text(const std::string& method, const std::string& target, const std::string& body = "") {
-    std::string s = method + " " + target + " HTTP/1.1\r\nHost: k1\r\n";
+// `headers`: more of them, each with its line end.
+inline std::string request_text(const std::string& method, const std::string& target, const std::string& body = "",
+                                const std::string& headers = "") {
+    std::string s = method + " " + target + " HTTP/1.1\r\nHost: k1\r\n" + headers;
     if (method == "POST") s += "Content-Type: application/json\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
     return s + "\r\n" + body;
 }
 
 // One request at a time of its own, so that no rate limit of an earlier one is in the way (unless `at_us` is given).
-inline Answer ask(const std::string& method, const std::string& target, const std::string& body = "", uint64_t at_us = 0) {
+inline Answer ask(const std::string& method, const std::string& target, const std::string& body = "", uint64_t at_us = 0,
+                  const std::string& headers = "") {
     static uint64_t now_us = 1000000;
     static k1::HttpParser parser;
     parser.reset();
     now_us += 10000000;
-    const std::string text = request_text(method, target, body);
+    const std::string text = request_text(method, target, body, headers);
     size_t used = 0;
     k1::HttpResponse response;
     const auto state = parser.take(reinterpret_cast<const uint8_t*>(text.data()), text.size(), &used);

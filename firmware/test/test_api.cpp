@@ -192,6 +192,28 @@ TEST_CASE("api: device identity, also over a stamp beyond 32 bits") {
     CHECK_FALSE(ask("GET", "/api/health").has("topsecretnet"));
 }
 
+TEST_CASE("api: a key, once set, is asked for on every route") {
+    Device d;
+    const std::string key = "correct-horse_battery";
+    const auto with = [](const std::string& k) { return ask("GET", "/api/health", "", 0, "X-API-Key: " + k + "\r\n").status; };
+    CHECK(ask("GET", "/api/health").status == 200);
+    CHECK(with("whatever") == 200);
+    fake::kv["k1/api_key"] = key;
+    CHECK(ask("GET", "/api/health").status == 401);
+    CHECK(ask("GET", "/api/health").has("\"error\":\"unauthorized\""));
+    CHECK_FALSE(ask("GET", "/api/health").has(key));
+    CHECK(ask("GET", "/nowhere").status == 401);
+    CHECK(ask("POST", "/api/select", "{\"index\":1}").status == 401);
+    CHECK(ask("OPTIONS", "/api/select").status == 204);
+    CHECK(with(key) == 200);
+    CHECK(ask("GET", "/api/health", "", 0, "x-api-key:  " + key + " \r\n").status == 200);
+    for (const std::string& wrong : {std::string(), key.substr(1), key + "x", key.substr(0, key.size() - 1), std::string("Correct-horse_battery"), std::string(64, 'a')})
+        CHECK_MESSAGE(with(wrong) == 401, wrong);
+    CHECK(with(std::string(65, 'a')) == 400);
+    CHECK(ask("GET", "/api/health", "", 0, "X-API-Key: a\r\nX-API-Key: " + key + "\r\n").status == 400);
+    CHECK(ask("GET", "/nowhere", "", 0, "X-API-Key: " + key + "\r\n").status == 404);
+}
+
 TEST_CASE("api: LED frame is whole") {
     Device d;
     frame_loop().step();

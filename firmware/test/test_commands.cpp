@@ -143,6 +143,21 @@ TEST_CASE("commands: Wi-Fi credentials are stored and never come back") {
     CHECK(fake::console.out.find("ssw") == std::string::npos);
 }
 
+TEST_CASE("commands: the API's key is stored, taken away, and never comes back") {
+    Bench b;
+    CHECK(say("apikey -") == "ACK,apikey,removed");
+    CHECK(say("apikey correct-horse_battery") == "ACK,apikey,stored");
+    CHECK(fake::kv["k1/api_key"] == "correct-horse_battery");
+    for (const char* bad : {"apikey short", "apikey has!characters-outside", "apikey -----"}) CHECK_MESSAGE(say(bad) == "NAK,apikey,bad_value", bad);
+    CHECK(say("apikey " + std::string(65, 'k')) == "NAK,apikey,bad_value");
+    CHECK(say("apikey") == "NAK,apikey,missing_word");
+    CHECK(fake::kv["k1/api_key"] == "correct-horse_battery");
+    telemetry().pump();
+    CHECK(fake::console.out.find("horse") == std::string::npos);
+    CHECK(say("apikey -") == "ACK,apikey,removed");
+    CHECK(fake::kv.count("k1/api_key") == 0);
+}
+
 TEST_CASE("console: any split of the bytes gives the same answers") {
     std::mt19937 rng(test::fresh_seed("console: splits"));
     const std::string text = "sync a\r\n\r\nlatch 60\nnonsense\n" + std::string(170, 'x') + "\nsync b\n";

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from harness.errors import DutFailure, RigFault
+from harness.errors import BadRequest, DutFailure, RigFault
 from harness.instruments.clock import HostClock, never
 
 # How often a rate-limited request is asked again; each time the device itself says how long to wait.
@@ -40,6 +40,10 @@ class ApiError(DutFailure):
 
 class RateLimited(ApiError):
     """429 still, after waiting as long as the device asked, several times."""
+
+
+class KeyRefused(BadRequest):
+    """The device asks for an API key, and was given none or another one."""
 
 
 class BadAnswer(DutFailure):
@@ -103,6 +107,7 @@ class DeviceApi:
 
         Raises:
             ApiError: the device answered with an error. RateLimited: 429 to the end.
+            KeyRefused: 401.
             BadAnswer: not a JSON object.
             RigFault, DutFailure: see :meth:`request`.
         """
@@ -220,6 +225,13 @@ def _judge(method: str, path: str, response: httpx.Response) -> Any:
         if not isinstance(body, dict):
             raise BadAnswer(f"{method} {path} answers without a JSON object", got=response.text[:200])
         return body
+    if response.status_code == 401:
+        raise KeyRefused(
+            f"{method} {path}: the device asks for an API key",
+            expected="the key set with its console command apikey",
+            got="a wrong key" if "X-API-Key" in response.request.headers else "no key",
+            remedy="put it into the environment as K1HIL_API_KEY; on the bench, `apikey -` on the console removes it",
+        )
     code = str(body.get("error", "")) if isinstance(body, dict) else ""
     kind = RateLimited if response.status_code == 429 else ApiError
     raise kind(

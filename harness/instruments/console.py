@@ -22,6 +22,8 @@ _ANSI = re.compile(rb"\x1b\[[0-9;?]*[ -/]*[@-~]")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\n\t]")
 _PIXELS = b"$K1PIX,"
 TAIL_LINES = 12
+# Commands whose words are secrets: never in logs or errors.
+SECRET_VERBS = frozenset({"wifi", "apikey"})
 
 
 class Line(NamedTuple):
@@ -205,7 +207,7 @@ class Console:
         self.port.write(text.encode() if isinstance(text, str) else text)
 
     def send(self, command: str) -> None:
-        """Sends one command line and notes it in the log (``>>> …``), the credentials of ``wifi`` replaced by stars.
+        """Sends one command line and notes it in the log (``>>> …``), what is secret in it replaced by stars.
 
         Raises:
             ValueError: not a command line.
@@ -214,9 +216,9 @@ class Console:
         line = encode_command(command)
         shown = command
         words = command.split()
-        if words and words[0] == "wifi":
-            shown = " ".join(["wifi", *("***" for _ in words[1:])])
-            # Very short words would blot out half the log; no network accepts a password that short.
+        if words and words[0] in SECRET_VERBS:
+            shown = " ".join([words[0], *("***" for _ in words[1:])])
+            # Very short words would blot out half the log; no network or device accepts one that short.
             for word in words[1:]:
                 self._secrets += [s.encode() for s in {word, unquote(word)} if len(s) >= 4]
         if self._log is not None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from harness.errors import DutFailure
 from harness.instruments.clock import never
-from harness.instruments.console import Console
+from harness.instruments.console import SECRET_VERBS, Console
 from harness.recording import FRAME_COLUMNS, LEDS, Columns, no_pixels
 from harness.timebase import ClockFit, SyncPair, fit_min_rtt
 from harness.wire.telemetry import (
@@ -137,7 +137,7 @@ class Telemetry:
             answer.extend(r for r in self._replies[seen:] if _answers(verb, line, r[1]))
             return bool(answer)
 
-        shown = verb if verb == "wifi" else line
+        shown = verb if verb in SECRET_VERBS else line
         if not self.clock.wait(answered, timeout_s, stop="console"):
             raise DutFailure(
                 f"no answer to the command '{shown}'",

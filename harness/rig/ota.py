@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 from harness.errors import BadRequest, DutFailure
 from harness.instruments.flasher import FlashReport
 from harness.instruments.ota import STILL_OLD, OtaClient, OtaReport, Progress
 from harness.rig.bundle import FirmwareBundle
 from harness.rig.rig import Rig
+from harness.rig.secrets import ota_password
 from harness.wire.telemetry import Identity
 
-PASSWORD_VARIABLE = "K1HIL_OTA_PASSWORD"
 SLOT_BYTES = 0x1E0000
 REBOOT_TIMEOUT_S = 30.0
 # The self-check of a new image waits up to 30 s for the network before it decides without.
@@ -48,7 +46,7 @@ def update(rig: Rig, bundle: FirmwareBundle, *, force: bool = False, progress: P
     if before.sha256 == bundle.sha256 and not force:
         rig.adopt(bundle)
         return FlashReport(skipped=True, mac=before.mac)
-    client = OtaClient(rig.ota_network(), rig.clock, os.environ.get(PASSWORD_VARIABLE, ""))
+    client = OtaClient(rig.ota_network(), rig.clock, ota_password())
     reports: list[OtaReport] = []
     identity = rig.through_boot(
         lambda: reports.append(client.upload(image, name=bundle.path.name, progress=progress)), REBOOT_TIMEOUT_S

@@ -21,6 +21,7 @@ from harness.instruments.strip_tap import StripTap
 from harness.rig.audio_calibration import AudioCalibration
 from harness.rig.camera import camera_settings
 from harness.rig.config import AudioConfig, PortConfig, RigConfig
+from harness.rig.secrets import api_headers
 
 STATUS_TIMEOUT_S = 5.0
 MOST_FAULTS = 1000
@@ -102,7 +103,8 @@ class PhysicalMount:
     def api(self, ip: str) -> DeviceApi:
         """A client for the address of the rig file, else the one the device reports."""
         base_url = self._config.api.base_url or f"http://{ip}"
-        return DeviceApi(httpx.Client(base_url=base_url, timeout=self._config.api.timeout_s), self.clock)
+        client = httpx.Client(base_url=base_url, timeout=self._config.api.timeout_s, headers=api_headers())
+        return DeviceApi(client, self.clock)
 
     def ota_network(self, ip: str) -> OtaNetwork:
         """Real sockets to the update port: of the rig file, else of the address the device reports."""

@@ -27,6 +27,7 @@ from harness.instruments.ports import Stamped, StampedPort
 from harness.instruments.strip_tap import StripTap
 from harness.recording import LEDS, Columns
 from harness.rig.config import RigConfig
+from harness.rig.secrets import api_headers
 from harness.rig.virtual_ota import VirtualOtaNetwork
 from harness.signals import Stimulus, stereo
 from harness.wire.espota import DEFAULT_PORT
@@ -184,7 +185,12 @@ class VirtualMount:
 
     def api(self, ip: str) -> DeviceApi:
         """A client whose bytes go to the board's own HTTP server, in the board's time."""
-        client = httpx.Client(base_url=f"http://{ip}", transport=virtual_transport(self.board), timeout=self._timeout_s)
+        client = httpx.Client(
+            base_url=f"http://{ip}",
+            transport=virtual_transport(self.board),
+            timeout=self._timeout_s,
+            headers=api_headers(),
+        )
         return DeviceApi(client, self.clock)
 
     def ota_network(self, ip: str) -> OtaNetwork:

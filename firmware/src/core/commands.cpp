@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "core/api_key.h"
 #include "core/build_info.h"
 #include "core/confirm.h"
 #include "core/frame.h"
@@ -152,6 +153,14 @@ void do_wifi(const Words& w, Reply* reply) {
     }
 }
 
+void do_apikey(const Words& w, Reply* reply) {
+    switch (api_key_store(w.at[1])) {
+        case KeyStored::ok: return acknowledge(reply, "apikey", w.is(1, "-") ? "removed" : "stored");
+        case KeyStored::bad_value: return refuse(reply, "apikey", "bad_value");
+        case KeyStored::storage: return refuse(reply, "apikey", "storage");
+    }
+}
+
 void do_reboot(const Words&, Reply* reply) {
     reply->after = AfterReply::restart;
     acknowledge(reply, "reboot", "now");
@@ -166,7 +175,7 @@ struct Command {
 constexpr Command kCommands[] = {
     {"id", 1, do_id},       {"telemetry", 2, do_telemetry}, {"pixels", 2, do_pixels}, {"sync", 2, do_sync}, {"select", 2, do_select},
     {"param", 3, do_param}, {"reset", 1, do_reset},         {"latch", 2, do_latch},   {"cap", 2, do_cap},   {"clock", 2, do_clock},
-    {"wifi", 3, do_wifi},   {"reboot", 1, do_reboot},
+    {"wifi", 3, do_wifi},   {"apikey", 2, do_apikey},       {"reboot", 1, do_reboot},
 };
 
 }  // namespace

@@ -47,7 +47,7 @@ bool list_has(const char* s, size_t n, const char* word) {
 
 void HttpParser::reset() {
     request_.method = Method::other;
-    request_.path[0] = request_.query[0] = request_.body[0] = '\0';
+    request_.path[0] = request_.query[0] = request_.body[0] = request_.api_key[0] = '\0';
     request_.keep_alive = request_.expects_continue = false;
     request_.content_length = 0;
     request_.body_n = 0;
@@ -152,6 +152,7 @@ void HttpParser::header_line() {
     while (n > 0 && blank(value[n - 1])) --n;
     if (text_equal_ignoring_case(line_, name_n, "Content-Length")) return length_header(value, n);
     if (text_equal_ignoring_case(line_, name_n, "Transfer-Encoding")) return fail(501);
+    if (text_equal_ignoring_case(line_, name_n, "X-API-Key")) return key_header(value, n);
     if (text_equal_ignoring_case(line_, name_n, "Host")) {
         if (have_host_) return fail(400);
         have_host_ = true;
@@ -172,6 +173,13 @@ void HttpParser::length_header(const char* value, size_t n) {
     if (length > kLargestBody) return fail(413);
     have_length_ = true;
     request_.content_length = static_cast<uint32_t>(length);
+}
+
+// A second key, or one longer than any that can be set, is a mistake and not a try.
+void HttpParser::key_header(const char* value, size_t n) {
+    if (request_.api_key[0] != '\0' || n > HttpRequest::kKeyMost) return fail(400);
+    memcpy(request_.api_key, value, n);
+    request_.api_key[n] = '\0';
 }
 
 void HttpParser::end_of_header() {

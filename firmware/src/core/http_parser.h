@@ -12,10 +12,12 @@ struct HttpRequest {
     static constexpr size_t kPathMost = 96;
     static constexpr size_t kQueryMost = 256;
     static constexpr size_t kBodyMost = 2048;       // 23 parameters take about 700
+    static constexpr size_t kKeyMost = 64;
 
     Method method = Method::other;
     char path[kPathMost + 1] = {};                  // as sent, without the query
     char query[kQueryMost + 1] = {};                // behind '?', still encoded
+    char api_key[kKeyMost + 1] = {};                // X-API-Key; empty when there is none
     bool keep_alive = false;
     bool expects_continue = false;
     uint32_t content_length = 0;
@@ -57,6 +59,7 @@ class HttpParser {
     bool take_target(const char* s, size_t n);
     void header_line();
     void length_header(const char* value, size_t n);
+    void key_header(const char* value, size_t n);
     void end_of_header();
     size_t take_body(const uint8_t* data, size_t n);
 

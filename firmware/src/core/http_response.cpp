@@ -14,6 +14,7 @@ const char* reason(uint16_t status) {
         case 200: return "OK";
         case 204: return "No Content";
         case 400: return "Bad Request";
+        case 401: return "Unauthorized";
         case 404: return "Not Found";
         case 408: return "Request Timeout";
         case 413: return "Content Too Large";
@@ -32,7 +33,7 @@ const char* reason(uint16_t status) {
 constexpr char kCors[] =
     "Access-Control-Allow-Origin: *\r\n"
     "Access-Control-Allow-Methods: GET,POST,OPTIONS\r\n"
-    "Access-Control-Allow-Headers: Content-Type\r\n"
+    "Access-Control-Allow-Headers: Content-Type,X-API-Key\r\n"
     "Access-Control-Allow-Credentials: false\r\n";
 
 }  // namespace

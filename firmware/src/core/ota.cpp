@@ -26,13 +26,6 @@ bool is_hex(const char* s, size_t n) {
     return true;
 }
 
-// Takes the same time wherever the difference lies.
-bool equal_constant_time(const char* a, const char* b, size_t n) {
-    unsigned difference = 0;
-    for (size_t i = 0; i < n; ++i) difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
-    return difference == 0;
-}
-
 bool password(char out[kPasswordMost + 1]) { return hal::kv_get("k1", "ota_pass", out, kPasswordMost + 1) && out[0] != '\0'; }
 
 // Splits at single blanks; returns how many words there were, at most `most`. The line's end does not belong to the last one.

@@ -1,5 +1,6 @@
 #include "core/router.h"
 
+#include "core/api_key.h"
 #include "core/rate_limit.h"
 #include "core/text.h"
 
@@ -24,6 +25,7 @@ int route_find(Method method, const char* path) {
 void route_request(const HttpRequest& request, uint64_t now_us, HttpResponse& response) {
     response.clear();
     if (request.method == Method::options) return response.set_status(204);
+    if (!api_key_allows(request.api_key)) return response.error(401, "unauthorized", "X-API-Key is missing or wrong");
     const int index = route_find(request.method, request.path);
     if (index < 0) return not_found(response);
     const Route& route = kRoutes[index];

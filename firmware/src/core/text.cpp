@@ -47,6 +47,12 @@ bool text_equal(const char* a, const char* b) {
 
 bool text_equal(const char* a, size_t n, const char* b) { return text_length(b) == n && memcmp(a, b, n) == 0; }
 
+bool equal_constant_time(const char* a, const char* b, size_t n) {
+    unsigned difference = 0;
+    for (size_t i = 0; i < n; ++i) difference |= static_cast<unsigned char>(a[i]) ^ static_cast<unsigned char>(b[i]);
+    return difference == 0;
+}
+
 bool text_equal_ignoring_case(const char* a, size_t n, const char* b) {
     if (text_length(b) != n) return false;
     for (size_t i = 0; i < n; ++i)

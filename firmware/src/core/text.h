@@ -10,6 +10,8 @@ bool text_equal(const char* a, const char* b);
 // Compares `n` bytes that need no terminating zero with a zero-terminated word.
 bool text_equal(const char* a, size_t n, const char* b);
 bool text_equal_ignoring_case(const char* a, size_t n, const char* b);
+// For secrets: takes the same time wherever the difference lies.
+bool equal_constant_time(const char* a, const char* b, size_t n);
 
 // Appends to memory it does not own. What does not fit is left out and remembered in overflow(). Always zero-terminated.
 class Text {
