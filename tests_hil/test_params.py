@@ -7,15 +7,20 @@ from harness.instruments.telemetry import CommandRefused
 pytestmark = pytest.mark.needs("api")
 
 
-def value_inside(bound):
+def value_inside(bound, share=0.4):
     """A value inside the limits that is not the default."""
     low, high, default = bound["min"], bound["max"], bound["default"]
-    value = low + 0.4 * (high - low)
+    value = low + share * (high - low)
     if bound["kind"] == "integer":
         value = round(value)
     if bound["kind"] == "flag":
         value = 0.0 if default >= 0.5 else 1.0
     return value
+
+
+def values_apart(bounds):
+    """One value for each, no two at the same place of their range: a parameter that writes another's place shows."""
+    return {name: value_inside(bound, 0.35 + 0.005 * k) for k, (name, bound) in enumerate(sorted(bounds.items()))}
 
 
 def as_number(value):
@@ -24,7 +29,7 @@ def as_number(value):
 
 def test_round_trip_of_every_parameter(rig, param):
     bounds = rig.api.get("/api/params/bounds")
-    wanted = {name: value_inside(bound) for name, bound in bounds.items()}
+    wanted = values_apart(bounds)
     sent = {n: bool(v) if bounds[n]["kind"] == "flag" else v for n, v in wanted.items()}
     param.touched = True
     echoed = rig.api.set_params(**sent)
@@ -37,12 +42,12 @@ def test_round_trip_of_every_parameter(rig, param):
 
 def test_console_and_api_set_the_same_parameters(rig, param):
     bounds = rig.api.get("/api/params/bounds")
-    for name, bound in bounds.items():
-        value = value_inside(bound)
+    wanted = values_apart(bounds)
+    for name, value in wanted.items():
         assert param(**{name: value})[name] == pytest.approx(value, abs=1e-5)
     read = rig.api.params()
-    for name, bound in bounds.items():
-        assert as_number(read[name]) == pytest.approx(value_inside(bound), abs=1e-5), name
+    for name, value in wanted.items():
+        assert as_number(read[name]) == pytest.approx(value, abs=1e-5), name
 
 
 def test_values_beyond_the_limits_are_clamped(rig, param):
