@@ -5,13 +5,14 @@ RIG  ?= sim
 ARGS ?=
 PY   = .venv/bin/python
 
-.PHONY: help hil test truth perf mutants matrix xtensa lint lock clean setup
+.PHONY: conductor-demo help hil test truth perf mutants matrix xtensa lint lock clean setup
 
 help:
 	@echo "make hil [RIG=sim] [ARGS='-k breathe']   test a device (default: the virtual bench)"
 	@echo "make test [ARGS=...]                     test the harness itself: style, layers, C++, Python"
 	@echo "make truth [ARGS=...]                    every stated accuracy against simulated truth, goal and achieved"
 	@echo "make perf | mutants | matrix             timings | does each fault turn tests red | every esptool release"
+	@echo "make conductor-demo                       commit to device as workflows of a real Conductor server, in minutes"
 	@echo "make xtensa | lint | lock | clean        portable core | style only | new requirements.lock | remove results"
 
 setup:
@@ -23,8 +24,9 @@ hil: setup
 	@test -e .venv/.first-green || { : >.venv/.first-green; \
 	  echo; echo "From now on:  .venv/bin/pytest tests_hil --rig $(RIG)"; }
 
+# Two at a time, in the order of the folders: the long ones first, the many short ones fill the gaps (tests/conftest.py).
 test: setup
-	@.venv/bin/pytest tests $(ARGS)
+	@.venv/bin/pytest tests -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 # Outside CI: tens of minutes on two cores. `make test` runs a stated tenth of the trials.
 truth: setup
@@ -38,6 +40,9 @@ mutants: setup
 
 matrix: setup
 	@K1HIL_ESPTOOL=all .venv/bin/pytest tests/integration -k esptool $(ARGS)
+
+conductor-demo: setup
+	@$(PY) -m tools.conductor_demo $(ARGS)
 
 xtensa: setup
 	@$(PY) tools/xtensa_check.py $(ARGS)

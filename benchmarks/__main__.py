@@ -1,6 +1,6 @@
 """Timings of the harness, each beside its reference of the same run.
 
-    python -m benchmarks [bench flash parse hil] [--runs N] [--json PATH]
+    python -m benchmarks [bench camera flash parse hil] [--runs N] [--json PATH]
 
 Exit code: 0 all goals met, 1 one was missed (on a busy machine that says little: the load is printed and stored).
 """
@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.bench_speed import bench_speed
+from benchmarks.camera_speed import camera_speed
 from benchmarks.figure import Figure
 from benchmarks.flash_time import flash_time
 from benchmarks.hil_time import hil_time
@@ -24,7 +25,7 @@ from benchmarks.parse_time import parse_time
 from harness.pipeline.build import build
 from harness.rig.rig import fresh_seed
 
-KINDS = ("parse", "bench", "flash", "hil")
+KINDS = ("parse", "bench", "camera", "flash", "hil")
 SCHEMA = 1
 
 
@@ -55,6 +56,7 @@ def main() -> int:
     work: dict[str, Callable[[], list[Figure]]] = {
         "parse": lambda: parse_time(bundle, arguments.runs, seed),
         "bench": lambda: bench_speed(bundle, arguments.runs, arguments.seconds),
+        "camera": lambda: camera_speed(bundle, arguments.runs, arguments.seconds),
         "flash": lambda: flash_time(arguments.runs, arguments.stock_runs, seed),
         "hil": lambda: hil_time(arguments.hil_runs),
     }

@@ -13,7 +13,7 @@ from rich.console import Console as Screen
 from rich.markup import escape
 from rich.table import Table
 
-from harness import cli_calibrate, cli_deploy, cli_results
+from harness import cli_calibrate, cli_conductor, cli_deploy, cli_patterns, cli_results, cli_tune, cli_webapp
 from harness.cli_results import JSON as _JSON
 from harness.cli_results import RIG as _RIG
 from harness.cli_results import RIG_DIR as _RIG_DIR
@@ -26,6 +26,10 @@ app.add_typer(rig_app, name="rig")
 cli_results.add_to(app)
 cli_deploy.add_to(app)
 cli_calibrate.add_to(app)
+cli_patterns.add_to(app)
+cli_conductor.add_to(app)
+cli_tune.add_to(app)
+cli_webapp.add_to(app)
 
 _screen = Screen()
 

@@ -28,7 +28,7 @@ def camera(
     rig_dir: Path | None = RIG_DIR,
     as_json: bool = JSON,
 ) -> None:
-    """Finds all LEDs in the camera's picture and learns how light becomes video. Takes about 35 s of device time."""
+    """Finds all LEDs in the camera's picture and learns how light becomes video. Takes about 40 s of device time."""
     from harness.pipeline.build import build
     from harness.rig import open_rig
     from harness.rig.camera import calibrate, calibration_path, recall
@@ -67,7 +67,8 @@ def summary(c: Calibration) -> dict[str, Any]:
         "leds": states, "notes": list(c.leds.notes), "warnings": list(c.warnings),
         "pitch_px": round(c.leds.pitch, 2), "fps": round(c.fps, 3),
         "row_us": round(c.row_ns / 1e3, 2) if math.isfinite(c.row_ns) else None,
-        "colour_mean_de": round(c.colour.mean_de, 2), "colour_p95_de": round(c.colour.p95_de, 2),
+        "colour_mean_de": round((c.video or c.colour).mean_de, 2),
+        "colour_p95_de": round((c.video or c.colour).p95_de, 2),
         "reference_led": list(c.reference) if c.reference else None,
     }  # fmt: skip
 

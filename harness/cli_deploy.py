@@ -15,7 +15,7 @@ from rich.table import Table
 from harness.cli_results import JSON, RIG, RIG_DIR, show
 from harness.errors import BadRequest
 
-artifacts_app = typer.Typer(no_args_is_help=True, help="The artifact store: firmware, patterns, reports, tuning.")
+artifacts_app = typer.Typer(no_args_is_help=True, help="The artifact store: what was built, found and measured.")
 
 _screen = Screen()
 BOARDS_ENV = "K1HIL_BOARDS"
@@ -25,13 +25,13 @@ WATCH = typer.Option(10.0, "--watch", min=1.0, max=3600.0, help="seconds the dev
 FPS = typer.Option(100.0, "--fps", min=0.0, max=1000.0, help="least frames a second")
 HEAP = typer.Option(32.0, "--heap", min=0.0, max=8192.0, help="least free heap, KiB")
 NETWORK = typer.Option(True, "--network/--no-network", help="the device must answer over HTTP")
-KIND = typer.Argument(help="firmware, patterns, reports or tuning")
+KIND = typer.Argument(help="firmware, patterns, reports, tuning or webapp")
 
 
 def add_to(app: typer.Typer) -> None:
     """Puts these commands into ``k1hil``."""
     app.add_typer(artifacts_app, name="artifacts")
-    for command in (deploy, rollback, health, validate):
+    for command in (deploy, rollback, health, safe, validate):
         app.command()(command)
 
 
@@ -142,6 +142,21 @@ def health(
     raise typer.Exit(0 if found.healthy else 1)
 
 
+def safe(rig: str = RIG, rig_dir: Path | None = RIG_DIR, as_json: bool = JSON) -> None:
+    """Leaves a rig safe: silent, its device out of the boot loader and running (what workers do after a task broke)."""
+    from harness.pipeline.safe_state import make_safe
+
+    with _open(rig, rig_dir, None, "k1hil safe") as opened:
+        found = make_safe(opened)
+
+    def table() -> Table:
+        shown = Table("image", "version", "")
+        shown.add_row(found.sha256[:16], escape(found.version), "had to be reset" if found.reset else "answered")
+        return shown
+
+    show(found.to_json(), as_json, table)
+
+
 def _chosen(firmware: str | None, simulated: bool, store: Any, folder: Path, quiet: bool) -> Any:
     """The bundle a command names: a file, something in the store, or a fresh build for this kind of device."""
     from harness.pipeline.build import build
@@ -221,7 +236,7 @@ def validate(
 
 @artifacts_app.command("list")
 def artifacts_list(
-    kind: str = typer.Argument(None, help="firmware, patterns, reports or tuning (default: all)"),
+    kind: str = typer.Argument(None, help="firmware, patterns, reports, tuning or webapp (default: all)"),
     store: str | None = STORE,
     as_json: bool = JSON,
 ) -> None:

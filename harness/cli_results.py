@@ -89,6 +89,7 @@ def baseline_accept(
     runs: list[Path] = typer.Argument(help="run folders, for example reports/latest; 30 make a baseline"),
     reason: str = typer.Option(..., help="why, for whoever reads the difference"),
     force: bool = typer.Option(False, help="also runs in which the device failed tests"),
+    exact: bool = typer.Option(False, "--exact", help="only metrics that are alike in all of at least 10 runs"),
     rig_dir: Path | None = RIG_DIR,
     as_json: bool = JSON,
 ) -> None:
@@ -96,7 +97,7 @@ def baseline_accept(
     from harness.baseline.accept import accept
     from harness.rig.config import chosen_rig_dir
 
-    accepted = accept(runs, chosen_rig_dir(rig_dir), reason=reason, force=force)
+    accepted = accept(runs, chosen_rig_dir(rig_dir), reason=reason, force=force, exact=exact)
     rows = [asdict(s) for s in accepted.samples]
     show({"file": str(accepted.path), "metrics": rows}, as_json, lambda: _accepted_table(accepted.samples))
 

@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _activate(config: pytest.Config) -> None:
-    from harness.suite import fixtures, workers
+    from harness.suite import bar, fixtures, workers
     from harness.suite.hooks import SuiteHooks
     from harness.suite.session import SESSION, SuiteSession
 
@@ -55,5 +55,8 @@ def _activate(config: pytest.Config) -> None:
     manager = config.pluginmanager
     manager.register(fixtures, "k1hil-fixtures")
     manager.register(SuiteHooks(config, session), "k1hil-suite")
+    terminal = manager.get_plugin("terminalreporter")
+    if session.run is not None and not workers.is_worker(config) and bar.wanted(config, terminal):
+        manager.register(bar.Bar(terminal, session.run.parent / "latest" / "metrics.json"), "k1hil-bar")
     if manager.has_plugin("xdist"):
         manager.register(workers.ControllerHooks(session), "k1hil-xdist")

@@ -12,6 +12,7 @@ import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ _ARRAYS = "streams.npz"
 _AUDIO = "audio.flac"
 _CONSOLE = "console.txt"
 _LIGHT = "light.npz"
+_VIDEO_ARRAYS = ("sums", "spread", "level", "curve", "dark", "matrix")
 _LIGHT_ARRAYS = ("host_ns", "stamp_ns", "number", "light", "clipped", "xy", "white", "tone", "matrix", "reference")
 _READ_ERRORS = (
     OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, soundfile.SoundFileError,
@@ -64,6 +66,24 @@ class Audio:
 
 
 @dataclass(frozen=True)
+class Video:
+    """Sums of video values about each LED, for colours of still pictures (:mod:`harness.analysis.light.video_colour`).
+
+    Attributes:
+        sums: float32[2, 160, 3], mean over the first frames of the recording, darkness included; R, G, B.
+        spread: float32[2, 160, 3], standard deviation over these frames: large where the picture was not still.
+        level: float64[k], curve: float64[k, 2, 160, 3], dark: float64[2, 160, 3], matrix: float64[3, 3]: calibration.
+    """
+
+    sums: npt.NDArray[np.float32]
+    spread: npt.NDArray[np.float32]
+    level: npt.NDArray[np.float64]
+    curve: npt.NDArray[np.float64]
+    dark: npt.NDArray[np.float64]
+    matrix: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Light:
     """What the rig's camera saw of the LEDs, frame by frame: lossless, this is what analysis reads.
 
@@ -80,6 +100,7 @@ class Light:
         reference: float32[n], light of the reference LED, or None.
         about: plain values: width, height, fps, period_ns, exposure_ms, row_ns, row_error_ns (None where unknown),
             missing (frames that never came), steady, residual_ns, warnings, reference_xy.
+        video: for colours of still pictures; None without a calibration of them.
     """
 
     host_ns: npt.NDArray[np.int64]
@@ -93,6 +114,14 @@ class Light:
     matrix: npt.NDArray[np.float64]
     reference: npt.NDArray[np.float32] | None = None
     about: dict[str, Any] = field(default_factory=dict)
+    video: Video | None = None
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of ``recording.json``."""
+    text = resources.files("harness").joinpath("recording.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
 
 
 def no_frames() -> Columns:
@@ -225,6 +254,8 @@ class Recording:
 
 def _write_light(path: Path, light: Light) -> None:
     arrays = {name: value for name in _LIGHT_ARRAYS if (value := getattr(light, name)) is not None}
+    if light.video is not None:
+        arrays |= {f"video_{name}": getattr(light.video, name) for name in _VIDEO_ARRAYS}
     about = np.frombuffer(json.dumps(light.about, allow_nan=False).encode(), np.uint8)
     np.savez_compressed(path, allow_pickle=False, about=about, **arrays)
 
@@ -234,6 +265,7 @@ def _read_light(path: Path) -> Light | None:
         return None
     with np.load(path, allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in _LIGHT_ARRAYS if name in arrays.files}
+        video = _read_video(arrays)
         about = json.loads(bytes(arrays["about"]).decode())
     n = values["host_ns"].size
     shapes = {
@@ -245,7 +277,21 @@ def _read_light(path: Path) -> Light | None:
     wrong += [name for name in shapes if name not in values and name != "reference"]
     if wrong or not isinstance(about, dict):
         raise ValueError(f"light of wrong shape: {', '.join(wrong)}")
-    return Light(**values, about=about)
+    return Light(**values, about=about, video=video)
+
+
+def _read_video(arrays: Any) -> Video | None:
+    if "video_sums" not in arrays.files:
+        return None
+    values = {name: arrays[f"video_{name}"] for name in _VIDEO_ARRAYS}
+    k = values["level"].size
+    per_led = (2, LEDS, 3)
+    shapes = {"sums": per_led, "spread": per_led, "level": (k,), "curve": (k, *per_led), "dark": per_led,
+              "matrix": (3, 3)}  # fmt: skip
+    wrong = [name for name, value in values.items() if value.shape != shapes[name]]
+    if wrong:
+        raise ValueError(f"video of wrong shape: {', '.join(wrong)}")
+    return Video(**values)
 
 
 def _one_line(text: str) -> str:

@@ -53,7 +53,7 @@ def test_spectrum_light_moves_outwards_with_pitch(record):
     assert places[0] < places[1] < places[2], f"centres of light {np.round(places, 1).tolist()}"
 
 
-@pytest.mark.parametrize("bpm", [90.0, 128.0])
+@pytest.mark.parametrize("bpm", [pytest.param(90.0, marks=pytest.mark.long), 128.0])
 def test_tempo_of_a_click_track(record, metric, rig, suite, bpm):
     seconds = max(suite.profile.audio_s, 12.0)
     seen = record(click_track(bpm, seconds), pattern="pulse", title=f"clicks at {bpm:g} BPM on pulse")
@@ -66,6 +66,7 @@ def test_tempo_of_a_click_track(record, metric, rig, suite, bpm):
     assert told["top_bins"][0]["bpm"] == pytest.approx(bpm, rel=0.03)
 
 
+@pytest.mark.long
 @pytest.mark.reset("hard")
 def test_noise_has_no_tempo(record, rig, suite):
     seen = record(pink_noise(8.0, seed=suite.seed % 1000), pattern="pulse", streams=("frames",))

@@ -19,7 +19,7 @@ def test_formula_gives_the_published_pixels(name):
     assert ["{:02X}{:02X}{:02X}".format(*strip[led]) for led in (0, 20, 40, 60, 79)] == GOLDEN[name]["published"]
 
 
-@pytest.mark.parametrize("brightness", [1.0, 0.5, 0.0])
+@pytest.mark.parametrize("brightness", [1.0, pytest.param(0.5, marks=pytest.mark.long), 0.0])
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_still_gradient(record, param, name, brightness):
     param(dithering=0, brightness=brightness)

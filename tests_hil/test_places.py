@@ -8,7 +8,7 @@ from harness.analysis.bins import bin_frequency_hz
 from harness.analysis.pixels import luminance, shown
 from harness.signals import tone_steps
 
-pytestmark = pytest.mark.needs("audio")
+pytestmark = [pytest.mark.needs("audio"), pytest.mark.long]
 NOTE_BINS = [38, 43, 46]  # notes 2, 7 and 10 of the octave, in the middle of the bank
 
 

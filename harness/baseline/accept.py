@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from harness.baseline.gate import EXACT_RUNS
 from harness.baseline.store import MAX_SAMPLES, Acceptance, AcceptedSet, Baseline, Samples, baseline_path
 from harness.errors import BadRequest
 
@@ -27,7 +28,13 @@ class Accepted:
 
 
 def accept(
-    runs: Sequence[Path], rig_dir: Path, *, reason: str, force: bool = False, today: date | None = None
+    runs: Sequence[Path],
+    rig_dir: Path,
+    *,
+    reason: str,
+    force: bool = False,
+    exact: bool = False,
+    today: date | None = None,
 ) -> Accepted:
     """Takes the judged metrics of run folders into ``RIG.baseline.json``; metrics they do not hold stay as they are.
 
@@ -38,6 +45,8 @@ def accept(
         rig_dir: where the baseline file goes.
         reason: why, for whoever reads the difference.
         force: also accept runs in which tests failed.
+        exact: only metrics that were alike to the last digit in all runs. For rigs where 30 runs take too long: fewer
+            are enough to see that nothing random reaches a metric, and too few to judge one that spreads.
         today: the date of the log entry.
 
     Raises:
@@ -54,8 +63,11 @@ def accept(
     if failed and not force:
         raise BadRequest("a failed run is no baseline", evidence=", ".join(failed), remedy="use a good run, or --force")
     samples = pooled(documents)
+    if exact:
+        samples = [s for s in samples if s.alike and len(s.values) >= EXACT_RUNS]
     if not samples:
-        raise BadRequest("the runs hold no judged metric", evidence=", ".join(map(str, runs)))
+        kind = f"judged metric alike in at least {EXACT_RUNS} runs" if exact else "judged metric"
+        raise BadRequest(f"the runs hold no {kind}", evidence=", ".join(map(str, runs)))
     return _write(documents[0], samples, reason, rig_dir, today or date.today(), _seeds(documents))
 
 

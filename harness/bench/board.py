@@ -86,7 +86,7 @@ class Board:
         self._delays = Delays(self._draws, self.config.link_jitter_ms, self.config.net_jitter_ms)
         frame_ns = round(self.config.link_frame_ms * 1e6) if self.config.console == "usb" else 0
         self.console = ConsoleLine(frame_ns, lambda: self._delays.serial.take())
-        self.network = Network(lambda: self.host.now_ns, self._to_app, self._latency)
+        self.network = Network(lambda: self.host.outside_ns, self._to_app, self._latency)
         skew_ppm = self.config.clock_skew_ppm
         if skew_ppm is None:
             skew_ppm = float(self._draws.stream("clock skew").uniform(-1.0, 1.0)) * self.config.max_skew_ppm

@@ -88,6 +88,6 @@ class Cable:
             return chip.feed_loader(data)
         frame_ns = round(self._config.link_frame_ms * 1e6) if self._config.console == "usb" else 0
         wire_ns = len(data) * 1_000_000_000 // self._config.console_rate(self._baud)
-        self._free_ns = max(chip.host.now_ns, self._free_ns) + wire_ns + frame_ns // 2 + int(self._jitter())
+        self._free_ns = max(chip.host.outside_ns, self._free_ns) + wire_ns + frame_ns // 2 + int(self._jitter())
         chip.console_rx(self._free_ns, data)
         return []

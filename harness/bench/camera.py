@@ -81,7 +81,9 @@ class VirtualCamera:
         self.controls = Controls(config)
         self.history = LightHistory(config)
         self.reference = ReferenceLight(config)
-        self.scene = make_scene(config, draws)
+        # A camera on its stand stays where it is from run to run; its noise and its clock do not.
+        self._fixture = draws if config.scene_seed is None else Draws(config.scene_seed)
+        self.scene = make_scene(config, self._fixture)
         self.lost = 0
         self._draws = draws
         self._events = events
@@ -228,7 +230,7 @@ class VirtualCamera:
 
     def _picture(self, exposure: Exposure, packed: bool) -> NDArray[np.uint8]:
         if self._sensor is None:  # only now: most boards are never looked at
-            self._sensor = Sensor(self.config, self._draws)
+            self._sensor = Sensor(self.config, self._draws, self._fixture)
         spots = self._spots()
         automatic = self.controls.automatic
         picture = self._sensor.picture(

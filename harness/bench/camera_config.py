@@ -49,6 +49,9 @@ class CameraConfig(BaseModel):
     drop: float = Field(default=0.0, ge=0.0, le=1.0, description="probability that a frame never arrives")
 
     # scene
+    scene_seed: int | None = Field(
+        default=None, ge=0, lt=1 << 48, description="of what stays when a run ends: places, brightness, room light"
+    )
     layout: Layout = "two_rows"
     rotation_deg: float = Field(default=0.0, ge=-360.0, le=360.0, description="clockwise in the picture")
     perspective: float = Field(default=0.05, ge=0.0, le=0.4, description="keystone: nearer edge larger by 1 +- this")

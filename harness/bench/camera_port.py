@@ -45,6 +45,11 @@ class VirtualCameraPort:
             self._board.run_to(min(end_ns, max(self._camera.upcoming().delivery_ns, self._board.now_ns + 1)))
         return None
 
+    def drop_waiting(self) -> None:
+        """Takes and forgets what has arrived, so that the next frame is a new one."""
+        while self.read(0.0) is not None:
+            pass
+
     def flush(self) -> None:
         """Forgets frames that have arrived and were not read."""
         self._camera.skip_to(self._board.now_ns)

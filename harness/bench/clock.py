@@ -59,6 +59,15 @@ class HostClock:
         assert self._wall_base_ns is not None
         return time.monotonic_ns() - self._wall_base_ns
 
+    @property
+    def outside_ns(self) -> int:
+        """When something that comes from outside now reaches the board: never before it was sent.
+
+        In wall mode the board stands a little behind wall time. What arrived there and then was processed at once would
+        be answered with a stamp from before the question.
+        """
+        return max(self.now_ns, self.wall_now()) if self.is_wall else self.now_ns
+
     def monotonic_of(self, host_ns: float) -> float:
         """The monotonic clock at a host time. Only in wall mode."""
         assert self._wall_base_ns is not None

@@ -31,6 +31,9 @@ LAYOUT = {
     "firmware.bin": 0x10000,
 }
 _MOST_BOARDS = 64
+# A network camera takes so long at least from the end of a picture to its watchers; this one has that time to work
+# the picture out.
+LIVE_DELIVERY_MS = 40.0
 _BLANK_CHECK = 0x20000
 
 
@@ -100,8 +103,7 @@ def serve_boards(
     """
     if not 1 <= n <= _MOST_BOARDS or (ports and n > 1):
         raise BadRequest("unusable number of boards", expected="1" if ports else f"1 to {_MOST_BOARDS}", got=str(n))
-    # Nobody takes light from a live board: keep little of it.
-    live_config = (config or BoardConfig()).model_copy(update={"light_tap_frames": 600})
+    live_config = _for_wall_time(config or BoardConfig())
     fixed = dict(ports or {})
     target = sys.stdout if out is None else out
     done = threading.Event() if stop is None else stop
@@ -134,6 +136,16 @@ def serve_boards(
         done.wait()
         faulty = bool(faults())
     return 3 if faulty else 0
+
+
+def _for_wall_time(config: BoardConfig) -> BoardConfig:
+    """What differs for a board that outside clients use."""
+    # Nobody takes light from a live board: keep little of it.
+    changes: dict[str, object] = {"light_tap_frames": 600}
+    if config.camera is not None:
+        delivery_ms = max(config.camera.delivery_ms, LIVE_DELIVERY_MS)
+        changes["camera"] = config.camera.model_copy(update={"delivery_ms": delivery_ms})
+    return config.model_copy(update=changes)
 
 
 def _complain(fault: HarnessFault) -> None:

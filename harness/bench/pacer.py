@@ -8,6 +8,8 @@ from harness.bench.handle import BoardHandle
 from harness.errors import HarnessFault, K1HilError
 
 _LATE_NS = 500_000_000
+# What came from outside is answered as fast as by a board on a desk: so long, time goes in slices of a USB frame.
+_LIVELY_NS, _LIVELY_S = 12_000_000, 0.001
 _SLICE_NS = 20_000_000  # the lock is given away at least this often while catching up
 
 
@@ -15,7 +17,8 @@ class Pacer:
     """Advances device time in slices of ``pace_ms`` and tells everyone who waits on the board.
 
     Falling more than half a second behind is a harness fault (``fell_behind``): it is reported to the board, then the
-    lost time is written off. A failing board (stuck or dead firmware process) ends the pacing with its fault kept.
+    lost time is written off. What starting a firmware process takes is written off too, but is no fault: it is only
+    logged (``slow start``). A failing board (stuck or dead firmware process) ends the pacing with its fault kept.
     """
 
     def __init__(self, board: BoardHandle, pace_s: float) -> None:
@@ -23,6 +26,8 @@ class Pacer:
         self._pace_s = pace_s
         self._stop = False
         self._nudged = False
+        self._lively_until_ns = 0
+        self._app: object | None = None
         self._thread = threading.Thread(target=self._run, name="board pacing", daemon=True)
 
     def start(self) -> None:
@@ -32,6 +37,7 @@ class Pacer:
         """Run on now: something came in from outside."""
         with self._board.changed:
             self._nudged = True
+            self._lively_until_ns = self._board.host.wall_now() + _LIVELY_NS
             self._board.changed.notify_all()
 
     def stop(self) -> None:
@@ -57,14 +63,24 @@ class Pacer:
                     raise
                 board.changed.notify_all()
                 if caught_up:
-                    board.changed.wait_for(lambda: self._nudged or self._stop, self._pace_s)
+                    board.changed.wait_for(lambda: self._nudged or self._stop, self._pause_s())
                     self._nudged = False
+
+    def _pause_s(self) -> float:
+        lively = self._board.host.wall_now() < self._lively_until_ns
+        return min(_LIVELY_S, self._pace_s) if lively else self._pace_s
 
     def _slice(self) -> bool:
         """One slice; True when the board stands where wall time stands, or where the sound it hears ends."""
         host = self._board.host
         target = host.wall_now()
         late = target - host.now_ns
+        app, self._app = self._app, self._board.chip.app
+        if late > _LATE_NS and app is not self._app:
+            # A firmware process was started: what this machine took for that is not the device's time.
+            self._board.events.add(host.now_ns, "slow start", lost_ns=late)
+            host.forgive()
+            return True
         if late > _LATE_NS:
             self._board.report(
                 HarnessFault(

@@ -72,6 +72,7 @@ class PulseServer:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:
             if self._socket.exists() and self._answers():
+                self._share_precedence()
                 return
             time.sleep(_LOOK_S)  # nobody tells when a program opens its socket
         self.close()
@@ -79,6 +80,15 @@ class PulseServer:
             "PulseAudio does not start", expected=f"an answer within {_START_S:g} s",
             got=self._log.read_text(encoding="utf-8", errors="replace")[-600:].strip(), evidence=str(self._log),
         )  # fmt: skip
+
+    def _share_precedence(self) -> None:
+        """Whoever runs before all others needs a server that does too; PulseAudio gives up what it inherits of that."""
+        try:
+            policy = os.sched_getscheduler(0)
+            if policy != os.SCHED_OTHER:
+                os.sched_setscheduler(self._process.pid, policy, os.sched_getparam(0))
+        except (AttributeError, OSError):
+            return  # a system without real-time scheduling, or no permission: it runs as it is
 
     def _answers(self) -> bool:
         asked = subprocess.run(

@@ -53,10 +53,12 @@ class Sensor:
 
     Args:
         config: of the camera.
-        draws: of the run; background, hot pixels and the pool of noise come from it.
+        draws: of the run; the pool of noise comes from it.
+        fixture: of what stays from run to run, room light and hot pixels; default: the run's.
     """
 
-    def __init__(self, config: CameraConfig, draws: Draws) -> None:
+    def __init__(self, config: CameraConfig, draws: Draws, fixture: Draws | None = None) -> None:
+        fixture = fixture or draws
         self._config = config
         self._shape = (config.height, config.width)
         self._crosstalk = np.array(config.crosstalk, np.float64)
@@ -64,8 +66,8 @@ class Sensor:
         self._read = np.float32(config.read_noise)
         self._per_electron = np.float32(1.0 / config.full_well_e)
         self._shade = vignette(config.width, config.height, config.vignetting)
-        room = self._make_room(draws.stream("room light")) * self._shade
-        self._room = np.asarray(room + self._hot(draws.stream("hot pixels")), np.float32)
+        room = self._make_room(fixture.stream("room light")) * self._shade
+        self._room = np.asarray(room + self._hot(fixture.stream("hot pixels")), np.float32)
         self._curve = response_curve(config)
         still = draws.stream("background noise")
         self._still = StillPicture(still, self._shape, self._unlit, config.jpeg_quality)

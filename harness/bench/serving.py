@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 
 from harness.bench.bridge import Bridge
@@ -67,8 +67,11 @@ class SharedLine:
 class OutsideConsole:
     """The board's console and reset lines as one serial server uses them (``SerialEndpoint``)."""
 
-    def __init__(self, board: BoardHandle, shared: SharedLine, *, has_lines: bool) -> None:
+    def __init__(
+        self, board: BoardHandle, shared: SharedLine, *, has_lines: bool, nudge: Callable[[], None] = lambda: None
+    ) -> None:
         self._board = board
+        self._nudge = nudge
         self._shared = shared
         self._has_lines = has_lines
 
@@ -94,6 +97,8 @@ class OutsideConsole:
             board.console_write(data)
             if in_loader:
                 self._shared.collect(only=self)
+        if not in_loader:
+            self._nudge()
 
     def set_lines(self, dtr: bool | None, rts: bool | None) -> None:
         self._board.set_lines(dtr, rts)
@@ -130,8 +135,12 @@ class Serving:
         ota = self._bridge.serve_udp(OTA_PORT, ports.get("ota", 0))
         shared = SharedLine(board)
         self._servers = [
-            serve_rfc2217(OutsideConsole(board, shared, has_lines=True), tcp_port=ports.get("rfc2217", 0)),
-            serve_socket(OutsideConsole(board, shared, has_lines=False), tcp_port=ports.get("socket", 0)),
+            serve_rfc2217(
+                OutsideConsole(board, shared, has_lines=True, nudge=self._pacer.nudge), tcp_port=ports.get("rfc2217", 0)
+            ),
+            serve_socket(
+                OutsideConsole(board, shared, has_lines=False, nudge=self._pacer.nudge), tcp_port=ports.get("socket", 0)
+            ),
         ]
         self._camera = None
         if board.camera is not None:

@@ -44,6 +44,10 @@ class CameraPort(Protocol):
         """The next frame: host time in ns and uint8[height, width, 3], blue first; None when none comes in time."""
         ...
 
+    def drop_waiting(self) -> None:
+        """Forgets frames that have come and were not read, however many those are."""
+        ...
+
     def get(self, prop: str) -> float | None:
         """A setting (:data:`PROPS`) as the camera reports it; None when it has none."""
         ...
@@ -128,8 +132,7 @@ class Camera:
 
     def drop_waiting(self) -> None:
         """Forgets frames that have come already."""
-        while self.port.read(0.0) is not None:
-            pass
+        self.port.drop_waiting()
 
     def waiting(self) -> Iterator[Stamped]:
         """Frames that have come, without waiting for more."""
@@ -270,6 +273,13 @@ class OpenCvPort:
         if not self._is_file:
             raise RigFault(f"camera '{self._source}' has gone", remedy="check its cable or its stream")
         return None
+
+    def drop_waiting(self) -> None:
+        """See :class:`CameraPort`. Whoever does not look for a while loses frames; nobody misses them."""
+        with self._news:
+            self._frames.clear()
+            self.lost = 0
+            self._news.notify_all()
 
     def get(self, prop: str) -> float | None:
         """See :class:`CameraPort`."""

@@ -1,4 +1,4 @@
-"""The artifact store: firmware, patterns, reports and tuning in a folder, or in any object store fsspec can reach.
+"""The artifact store: what was built, found and measured, in a folder or in any object store fsspec can reach.
 
 An artifact is a file and its ``NAME.metadata.json``, which is written last: what has no metadata is not there. Names
 and tags never change their meaning. Files are written under another name and renamed; changes of what is there happen
@@ -28,7 +28,7 @@ from harness.pipeline.store_lock import StoreLock
 
 ENV = "K1HIL_STORE"
 DEFAULT_FOLDER = "artifacts"
-Kind = Literal["firmware", "patterns", "reports", "tuning"]
+Kind = Literal["firmware", "patterns", "reports", "tuning", "webapp"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MAX_ARTIFACT_BYTES = 256 << 20
 MAX_METADATA_BYTES = 1 << 20

@@ -19,6 +19,7 @@ from harness.errors import BadRequest, RigFault
 
 ENV = "K1HIL_REPOS"
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
+_BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/+-]{0,199}")
 _GIT_TIMEOUT_S = 300.0
 
 
@@ -41,6 +42,32 @@ def checked_out(repo: str, commit: str, repos: Mapping[str, Path] | None = None)
         BadRequest: an unknown name, or no such commit (fetched once from ``origin`` if the clone does not have it).
         RigFault: git does not do it.
     """
+    work = Path(tempfile.mkdtemp(prefix="k1hil-checkout-"))
+    try:
+        yield check_out(repo, commit, work / "tree", repos)
+    finally:
+        drop_checkout(repo, work, repos)
+
+
+def check_out(repo: str, commit: str, tree: Path, repos: Mapping[str, Path] | None = None) -> Path:
+    """As :func:`checked_out`, into a new folder ``tree`` that stays until :func:`drop_checkout`."""
+    clone = clone_of(repo, commit, repos)
+    failed = _git(clone, "worktree", "add", "--quiet", "--detach", str(tree), commit)
+    if failed is not None:
+        raise RigFault(f"'{repo}' cannot be checked out", got=failed[-300:], evidence=str(clone))
+    return tree
+
+
+def drop_checkout(repo: str, folder: Path, repos: Mapping[str, Path] | None = None) -> None:
+    """Removes a folder with checkouts of ``repo`` in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    clone = (allowed_repos() if repos is None else repos).get(repo)
+    if clone is not None:
+        _git(clone, "worktree", "prune")
+
+
+def clone_of(repo: str, commit: str, repos: Mapping[str, Path] | None = None) -> Path:
+    """The clone that has a commit; errors as of :func:`checked_out`."""
     clones = allowed_repos() if repos is None else repos
     if repo not in clones:
         raise BadRequest(f"unknown repository {repo[:80]!r}", expected=", ".join(clones) or f"names in {ENV}")
@@ -52,15 +79,36 @@ def checked_out(repo: str, commit: str, repos: Mapping[str, Path] | None = None)
         missing = _git(clone, "cat-file", "-e", f"{commit}^{{commit}}")
         if missing is not None:
             raise BadRequest(f"'{repo}' has no commit {commit}", got=missing[-300:], evidence=str(clone))
-    work = Path(tempfile.mkdtemp(prefix="k1hil-checkout-"))
-    try:
-        failed = _git(clone, "worktree", "add", "--quiet", "--detach", str(work / "tree"), commit)
-        if failed is not None:
-            raise RigFault(f"'{repo}' cannot be checked out", got=failed[-300:], evidence=str(clone))
-        yield work / "tree"
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        _git(clone, "worktree", "prune")
+    return clone
+
+
+def head_of(repo: str, repos: Mapping[str, Path] | None = None) -> str:
+    """The commit a clone stands at.
+
+    Raises:
+        BadRequest: an unknown name. RigFault: the clone has none.
+    """
+    clones = allowed_repos() if repos is None else repos
+    if repo not in clones:
+        raise BadRequest(f"unknown repository {repo[:80]!r}", expected=", ".join(clones) or f"names in {ENV}")
+    command = ["git", "-C", str(clones[repo]), "rev-parse", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=False)
+    if not _COMMIT.fullmatch(done.stdout.strip()):
+        raise RigFault(f"'{repo}' has no commit", got=done.stderr.strip()[-300:], evidence=str(clones[repo]))
+    return done.stdout.strip()
+
+
+def on_branch(repo: str, commit: str, branch: str, repos: Mapping[str, Path] | None = None) -> bool:
+    """Whether a commit belongs to a branch or tag of the clone, or of its origin.
+
+    Raises:
+        BadRequest: as of :func:`checked_out`, or a name that git would not take for one.
+    """
+    if not _BRANCH.fullmatch(branch) or ".." in branch:
+        raise BadRequest("not a branch", got=repr(branch[:80]))
+    clone = clone_of(repo, commit, repos)
+    refs = (f"refs/heads/{branch}", f"refs/remotes/origin/{branch}", f"refs/tags/{branch}")
+    return any(_git(clone, "merge-base", "--is-ancestor", commit, ref) is None for ref in refs)
 
 
 def _git(clone: Path, *arguments: str) -> str | None:

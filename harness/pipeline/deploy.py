@@ -23,7 +23,7 @@ Progress = Callable[[float], None]
 NETWORK_WAIT_S = 10.0
 
 
-def _silent(text: str) -> None:
+def silent(text: str) -> None:
     """Tells nobody."""
 
 
@@ -89,7 +89,7 @@ class Deployment:
 
 
 def deploy(
-    rig: Rig, bundle: FirmwareBundle, store: FirmwareStore, options: Options | None = None, *, tell: Tell = _silent,
+    rig: Rig, bundle: FirmwareBundle, store: FirmwareStore, options: Options | None = None, *, tell: Tell = silent,
     progress: Progress | None = None,
 ) -> Deployment:  # fmt: skip
     """Stores a firmware, brings it onto the device, and keeps it only if the device is well with it.
@@ -109,7 +109,7 @@ def deploy(
     options = options or Options()
     began = time.monotonic()
     rig.refuse_foreign(bundle)
-    _refuse_bad(store, bundle, options.again)
+    refuse_bad(store, bundle, options.again)
     artifact = store.put(bundle)
     result = Deployment(artifact.name, bundle.sha256)
     with tempfile.TemporaryDirectory(prefix="k1hil-deploy-") as folder:
@@ -134,7 +134,7 @@ def deploy(
 
 
 def roll_back(
-    rig: Rig, store: FirmwareStore, to: str = "", limits: Limits | None = None, *, tell: Tell = _silent
+    rig: Rig, store: FirmwareStore, to: str = "", limits: Limits | None = None, *, tell: Tell = silent
 ) -> Deployment:
     """Brings an earlier firmware back: the one named, else the one the device ran before what it runs now.
 
@@ -168,16 +168,17 @@ def choose_way(rig: Rig, way: Way, running: Identity | None) -> Literal["ota", "
     return "ota"
 
 
-# ---- steps
-
-
-def _refuse_bad(store: FirmwareStore, bundle: FirmwareBundle, again: bool) -> None:
+def refuse_bad(store: FirmwareStore, bundle: FirmwareBundle, again: bool) -> None:
+    """Raises BadRequest for an image that failed its health check before, unless somebody insists."""
     bad = None if again else store.bad(bundle.sha256)
     if bad is not None:
         raise BadRequest(
             f"firmware {bundle.version} {bundle.sha256[:12]} failed its health check before", got=str(bad.get("why")),
             evidence=f"{bad.get('at')} on {bad.get('mac')}", remedy="deploy a repaired one, or insist with --again",
         )  # fmt: skip
+
+
+# ---- steps
 
 
 def _attempt(

@@ -33,6 +33,8 @@ def run_group(
     tell: Callable[[str], None] | None = None,
     cancel: threading.Event | None = None,
     timeout_s: float = 1800.0,
+    ask: signal.Signals = signal.SIGTERM,
+    patience_s: float = PATIENCE_S,
 ) -> tuple[int, list[str]]:
     """Runs a command to its end; its exit code and its lines (both outputs).
 
@@ -42,6 +44,7 @@ def run_group(
         tell: gets each line as it comes.
         cancel: ends the whole group when set.
         timeout_s: for all of it.
+        ask, patience_s: how it is asked to end, and how long that may take.
 
     Raises:
         Cancelled: ``cancel`` was set.
@@ -64,7 +67,7 @@ def run_group(
                 tell(line)
         return child.wait(PATIENCE_S), lines
     finally:
-        end_group(child)
+        end_group(child, ask, patience_s)
 
 
 def _read(stream: IO[str], arriving: queue.Queue[str | None]) -> None:
@@ -89,14 +92,16 @@ def _next(
             continue
 
 
-def end_group(child: subprocess.Popen[str]) -> None:
+def end_group(
+    child: subprocess.Popen[str], ask: signal.Signals = signal.SIGTERM, patience_s: float = PATIENCE_S
+) -> None:
     """Ends a child and everything in its group: asks first, and then does not ask any more."""
-    for sign, patience_s in ((signal.SIGTERM, PATIENCE_S), (signal.SIGKILL, PATIENCE_S)):
+    for sign, most_s in ((ask, patience_s), (signal.SIGKILL, PATIENCE_S)):
         try:
             os.killpg(child.pid, sign)
         except (ProcessLookupError, PermissionError):
             return
-        deadline = time.monotonic() + patience_s
+        deadline = time.monotonic() + most_s
         while time.monotonic() < deadline:
             child.poll()
             try:

@@ -102,25 +102,52 @@ def validate(
     """
     limits = limits or Limits()
     project = (project or project_root() / "firmware").resolve()
+    environ, platforms = _known(project, environments)
+    found = Validation()
+    if limits.clean_tree:
+        found.gates.append(Gate("clean tree", *tree_gate(project)))
+    found.gates += style_gates(project)
+    with tempfile.TemporaryDirectory(prefix="k1hil-build-") as work:
+        build = _Build(project, output or Path(work), environ, limits, jobs, tell, cancel)
+        _build_all(build, {env: platforms[env] for env in environments or platforms}, found)
+    return found
+
+
+def style_gates(project: Path) -> list[Gate]:
+    """The gates that need no build: format and lint."""
+    return [Gate("format", *format_gate(project)), Gate("lint", *lint_gate(project))]
+
+
+def build_gates(
+    project: Path, environments: Sequence[str], output: Path, limits: Limits | None = None, *, jobs: int = 2,
+    tell: Tell | None = None, cancel: threading.Event | None = None,
+) -> Validation:  # fmt: skip
+    """As :func:`validate`, but only builds, into ``output``, and judges those."""
+    project = project.resolve()
+    environ, platforms = _known(project, environments)
+    found = Validation()
+    build = _Build(project, output, environ, limits or Limits(), jobs, tell, cancel)
+    _build_all(build, {env: platforms[env] for env in environments or platforms}, found)
+    return found
+
+
+def _known(project: Path, environments: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """PlatformIO's environment variables, and the platform of each environment of the project."""
     environ = pio_environment(project.parent if (project.parent / ".pio-core").is_dir() else project_root())
     platforms = _environments(project, environ)
     unknown = [e for e in environments if e not in platforms]
     if unknown:
         raise BadRequest(f"unknown environment '{unknown[0]}'", expected=", ".join(platforms))
-    found = Validation()
-    if limits.clean_tree:
-        found.gates.append(Gate("clean tree", *tree_gate(project)))
-    found.gates.append(Gate("format", *format_gate(project)))
-    found.gates.append(Gate("lint", *lint_gate(project)))
-    with tempfile.TemporaryDirectory(prefix="k1hil-build-") as work:
-        build = _Build(project, output or Path(work), environ, limits, jobs, tell, cancel)
-        for env in environments or platforms:
-            where = _platform_missing(platforms[env], project, environ)
-            if where:
-                found.gates.append(Gate("build", "unavailable", "builds", where, env))
-            else:
-                build.run(env, found)
-    return found
+    return environ, platforms
+
+
+def _build_all(build: _Build, platforms: dict[str, str], found: Validation) -> None:
+    for env, platform in platforms.items():
+        where = _platform_missing(platform, build.project, build.environ)
+        if where:
+            found.gates.append(Gate("build", "unavailable", "builds", where, env))
+        else:
+            build.run(env, found)
 
 
 def _environments(project: Path, environ: dict[str, str]) -> dict[str, str]:

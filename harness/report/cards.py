@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from harness.analysis.frames import fps, lost_records, sent_intervals_us
 from harness.analysis.latency import Latency, measure
+from harness.analysis.latency.fold import fold
 from harness.analysis.pixels import light, shown
 from harness.recording import Recording
-from harness.report.charts import envelope, histogram, latency_picture
+from harness.report.camera_view import films, view, view_facts
+from harness.report.charts import envelope, histogram, latency_fit, latency_picture
 from harness.report.film import film_base64
 from harness.report.model import Card
 
@@ -26,7 +28,7 @@ def card(recording: Recording, name: str, title: str = "") -> Card:
     start_ns = int(times[0]) if len(times) else int(recording.meta.get("t0_ns", 0))
     pattern = str(recording.meta.get("pattern") or "")
     latencies = _latencies(recording)
-    return Card(
+    drawn = Card(
         name,
         pattern,
         title or pattern or name,
@@ -38,7 +40,24 @@ def card(recording: Recording, name: str, title: str = "") -> Card:
         envelope(recording.audio, start_ns, seconds, [float(x) for x in onsets]),
         _facts(recording) + _latency_facts(latencies),
         latency_picture(latencies[0]) if latencies else "",
+        _fit(recording, latencies),
     )
+    add_camera(drawn, recording)
+    return drawn
+
+
+def add_camera(drawn: Card, recording: Recording) -> None:
+    """Puts what the camera saw in a recording onto a card of the same pattern; nothing without a camera."""
+    both = films(recording, FILM_S)
+    if both is None or recording.light is None:
+        return
+    drawn.said_png, drawn.seen_png, drawn.seen_s = both.said, both.seen, both.seconds
+    drawn.view_svg, drawn.view_facts = view(recording.light), view_facts(recording.light)
+
+
+def _fit(recording: Recording, latencies: list[Latency]) -> str:
+    light = fold(recording, latencies[0].source) if latencies else None
+    return latency_fit(light, latencies[0]) if light is not None else ""
 
 
 def _latencies(recording: Recording) -> list[Latency]:

@@ -6,10 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.analysis.latency import Latency
+from harness.analysis.latency.fold import AFTER_MS, BEFORE_MS, Fold
 from harness.recording import Audio
 
 WIDTH = 960
 BARS = 48
+DOTS = 500
 
 
 def envelope(audio: Audio | None, start_ns: int, seconds: float, onsets_s: list[float] | None = None) -> str:
@@ -103,6 +105,36 @@ def latency_picture(latency: Latency) -> str:
     middle_text = f"latency on {latency.rise.value:.2f}, off {latency.fall.value:.2f}"
     parts.append(f'<text x="{width / 2}" y="{height - 4}" text-anchor="middle">{middle_text}</text>')
     return _svg(width, height, "latency of single events", parts)
+
+
+def latency_fit(light: Fold, latency: Latency) -> str:
+    """Light around the sound's edges, all laid over each other, with the latency that was read from it.
+
+    Above the edges that switch on, below those that switch off. Dots are observations (at most :data:`DOTS` of each
+    kind), the line is the latency's mean, the bar its 95 % interval with the clock's bound.
+    """
+    width, height, row = 300, 132, 50
+    scale = width / (BEFORE_MS + AFTER_MS)
+
+    def at(ms: float) -> float:
+        return (ms + BEFORE_MS) * scale
+
+    parts = []
+    for top, rising, mean, label in ((4, True, latency.rise, "on"), (62, False, latency.fall, "off")):
+        bottom = top + row
+        parts.append(f'<line class="axis" x1="0" y1="{bottom}" x2="{width}" y2="{bottom}"/>')
+        parts.append(f'<line class="onset" x1="{at(0):.1f}" y1="{top}" x2="{at(0):.1f}" y2="{bottom}"/>')
+        chosen = np.flatnonzero(light.rising == rising)
+        for i in chosen[:: max(1, -(-chosen.size // DOTS))]:
+            y = bottom - row * float(np.clip(light.level[i], -0.05, 1.08))
+            parts.append(f'<circle class="bar" cx="{at(light.since_ms[i]):.1f}" cy="{y:.1f}" r="1"/>')
+        x, low, high = (at(v) for v in (mean.value, mean.low - latency.clock_ms, mean.high + latency.clock_ms))
+        parts.append(f'<line class="mark" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}"/>')
+        parts.append(f'<line class="span" x1="{low:.1f}" y1="{bottom}" x2="{high:.1f}" y2="{bottom}"/>')
+        parts.append(f'<text x="{width}" y="{top + 10}" text-anchor="end">{label} {mean.value:.2f} ms</text>')
+    parts.append(f'<text x="{at(0):.1f}" y="{height - 4}" text-anchor="middle">sound</text>')
+    parts.append(f'<text x="{width}" y="{height - 4}" text-anchor="end">{AFTER_MS:.0f} ms, {latency.source}</text>')
+    return _svg(width, height, "light after the sound", parts)
 
 
 def _svg(width: float, height: float, label: str, parts: list[str], *, stretch: bool = False) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from harness.report.model import RunReport
 
 CSV_COLUMNS = (
     "pattern", "name", "value", "unit", "direction", "n", "ci95_low", "ci95_high", "source", "provenance", "verdict",
-    "baseline", "change",
+    "baseline", "change", "shift", "shift_low", "shift_high", "floor", "exact",
 )  # fmt: skip
 
 
@@ -24,6 +25,13 @@ def write_text(path: Path, text: str) -> Path:
     work.write_text(text, encoding="utf-8")
     work.replace(path)
     return path
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of ``metrics.json``."""
+    text = resources.files("harness.report").joinpath("metrics.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
 
 
 def metrics_json(report: RunReport) -> str:
@@ -54,7 +62,8 @@ def metrics_csv(report: RunReport) -> str:
         low, high = m["ci95"] or ("", "")
         writer.writerow(
             [m["pattern"], m["name"], m["value"], m["unit"], m["direction"], m["n"], low, high, m["source"]]
-            + [m["provenance"], verdict.get("word", ""), _blank(verdict.get("baseline")), _blank(verdict.get("change"))]
+            + [m["provenance"], verdict.get("word", "")]
+            + [_blank(verdict.get(k)) for k in ("baseline", "change", "shift", "low", "high", "floor", "exact")]
         )
     return out.getvalue()
 

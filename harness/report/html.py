@@ -7,20 +7,39 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from harness.report.intervals import interval_picture
 from harness.report.model import RunReport, TestResult
+from harness.report.standing import shift_text, standings
 
 WORD_TONE = {"improved": "good", "unchanged": "good", "regressed": "bad", "inconclusive": "warn"}
 OUTCOME_TONE = {"passed": "good", "failed": "bad", "error": "bad", "skipped": "soft"}
-MAX_BYTES = 5 << 20
+# Everything the page holds, pictures included; and how many films go at a time where it would be larger.
+MAX_BYTES = 5_000_000
+DROP_FILMS = 4
 
 
-def render(report: RunReport, descriptions: dict[str, str] | None = None) -> str:
+def render(
+    report: RunReport, descriptions: dict[str, str] | None = None, trends: dict[str, str] | None = None
+) -> str:
     """The page as text.
 
     Args:
         report: of the run.
         descriptions: what each pattern is, from the firmware's manifest.
+        trends: inline SVG of judged metrics over earlier runs, by ``pattern/name``.
     """
+    text = _page(report, descriptions, trends)
+    films = [card for card in report.cards if card.film_png]
+    while len(text.encode()) > MAX_BYTES and films:
+        # Without its last films a long run's page still tells everything; without the bound nobody can mail it.
+        dropped, films = films[-DROP_FILMS:], films[:-DROP_FILMS]
+        for card in dropped:
+            card.film_png = card.said_png = card.seen_png = ""
+        text = _page(report, descriptions, trends)
+    return text
+
+
+def _page(report: RunReport, descriptions: dict[str, str] | None, trends: dict[str, str] | None) -> str:
     environment = Environment(
         loader=PackageLoader("harness", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -38,7 +57,9 @@ def render(report: RunReport, descriptions: dict[str, str] | None = None) -> str
         failures=[t for t in report.tests if t.outcome in ("failed", "error")],
         by_pattern=by_pattern,
         descriptions=descriptions or {},
-        rows=_rows(report),
+        rows=_rows(report, trends or {}),
+        standings=[(pattern, s, shift_text(s.lead)) for pattern, s in standings(report.verdicts).items()],
+        camera=next((c for c in report.cards if c.view_svg), None),
         judged=_judged(report),
         files=_files(report),
     )
@@ -66,12 +87,12 @@ def _judged(report: RunReport) -> dict[str, Any]:
     return {"names": names, "rows": [(pattern, [cells.get(n) for n in names]) for pattern, cells in rows.items()]}
 
 
-def _rows(report: RunReport) -> list[dict[str, str]]:
+def _rows(report: RunReport, trends: dict[str, str]) -> list[dict[str, str]]:
     verdicts = {v["key"]: v for v in report.verdicts}
-    return [_row(m, verdicts) for m in report.metrics]
+    return [_row(m, verdicts, trends) for m in report.metrics]
 
 
-def _row(metric: dict[str, Any], verdicts: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _row(metric: dict[str, Any], verdicts: dict[str, dict[str, Any]], trends: dict[str, str]) -> dict[str, str]:
     key = f"{metric['pattern']}/{metric['name']}" if metric["pattern"] else metric["name"]
     verdict = verdicts.get(key, {})
     interval = metric["ci95"]
@@ -87,6 +108,8 @@ def _row(metric: dict[str, Any], verdicts: dict[str, dict[str, Any]]) -> dict[st
         "change": "" if change is None else f"{change:+.1%}",
         "verdict": verdict.get("word", ""),
         "source": metric["source"],
+        "picture": interval_picture(metric, verdict),
+        "trend": trends.get(key, ""),
     }
 
 

@@ -59,6 +59,9 @@ class Card:
         intervals_svg, envelope_svg: inline SVG.
         facts: label and value pairs.
         latency_svg: inline SVG of single latencies; "" when the recording tells none.
+        fit_svg: inline SVG of the light they were read from; "" likewise.
+        said_png, seen_png: base64 PNGs of one span, from bytes and from the camera; "" without a camera.
+        seen_s: length of that span. view_svg, view_facts: the LEDs in the camera's picture.
     """
 
     name: str
@@ -72,6 +75,12 @@ class Card:
     envelope_svg: str
     facts: list[tuple[str, str]] = field(default_factory=list)
     latency_svg: str = ""
+    fit_svg: str = ""
+    said_png: str = ""
+    seen_png: str = ""
+    seen_s: float = 0.0
+    view_svg: str = ""
+    view_facts: list[tuple[str, str]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -80,7 +89,8 @@ class Card:
     @staticmethod
     def from_json(row: dict[str, Any]) -> Card:
         """The reverse of :meth:`to_json`."""
-        return Card(**{**row, "facts": [(str(a), str(b)) for a, b in row["facts"]]})
+        pairs = {name: [(str(a), str(b)) for a, b in row[name]] for name in ("facts", "view_facts")}
+        return Card(**{**row, **pairs})
 
 
 @dataclass

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from harness.report.model import RunReport
+from harness.report.standing import Standing, shift_text, standings
 
 # Columns of the terminal table, in this order; anything else is in the files.
 SHOWN = (
@@ -15,25 +16,25 @@ SHOWN = (
     ("reaction_strength", "reaction", "{:.2f}"),
     ("light_mean", "light", "{:.1%}"),
 )
-SIGN = {"improved": "better", "unchanged": "", "regressed": "WORSE", "inconclusive": "?"}
+SIGN = {"improved": "better", "regressed": "WORSE", "inconclusive": "?"}
 MARK = {"passed": "ok", "failed": "FAIL", "error": "ERROR", "skipped": "skip"}
 
 
 def verdict_table(report: RunReport) -> list[str]:
-    """Lines: one row per pattern with its main metrics against the baseline, and its tests."""
+    """Lines: one row per pattern with its tests, main metrics, verdict, and the shift that says most."""
     patterns = list(dict.fromkeys(m["pattern"] for m in report.metrics if m["pattern"]))
     if not patterns:
         return []
     values = {(m["pattern"], m["name"]): m for m in report.metrics}
-    verdicts = {v["key"]: v for v in report.verdicts}
-    head = ["pattern", "tests", *(title for _, title, _ in SHOWN), "against baseline"]
+    found = standings(report.verdicts)
+    head = ["pattern", "tests", *(title for _, title, _ in SHOWN), "verdict", "largest shift [interval]"]
     rows = [head]
     for pattern in patterns:
         cells = [pattern, _tests(report, pattern)]
         for name, _, form in SHOWN:
             metric = values.get((pattern, name))
             cells.append(form.format(metric["value"]) if metric and _shown(metric) else "-")
-        cells.append(_against(pattern, verdicts))
+        cells += _against(found.get(pattern))
         rows.append(cells)
     return _aligned(rows)
 
@@ -50,30 +51,21 @@ def _tests(report: RunReport, pattern: str) -> str:
     return " ".join(bad + good) or "-"
 
 
-def _against(pattern: str, verdicts: dict[str, dict[str, Any]]) -> str:
-    mine = [v for key, v in verdicts.items() if key.partition("/")[0] == pattern and "/" in key]
-    if not mine:
-        return "-"
-    notable = [v for v in mine if v["word"] in ("regressed", "improved")]
-    if notable:
-        return ", ".join(f"{v['key'].partition('/')[2]} {_change(v)} {SIGN[v['word']]}" for v in notable)
-    words = Counter(v["word"] for v in mine)
-    exact = sum(bool(v.get("exact")) for v in mine)
-    return ", ".join(f"{n} {word}" for word, n in words.items()) + (f" ({exact} exact)" if exact else "")
-
-
-def _change(verdict: dict[str, Any]) -> str:
-    change = verdict.get("change")
-    return "" if change is None else f"{change:+.1%}"
+def _against(standing: Standing | None) -> list[str]:
+    if standing is None:
+        return ["-", "-"]
+    sign = SIGN.get(standing.word, "")
+    return [standing.counts, shift_text(standing.lead) + (f" {sign}" if sign else "")]
 
 
 def _aligned(rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     last = len(widths) - 1
+    texts = (0, 1, last - 1, last)
     lines = []
     for row in rows:
         padded = zip(range(last + 1), row, widths, strict=True)
-        lines.append("  ".join(c.ljust(w) if i in (0, 1, last) else c.rjust(w) for i, c, w in padded).rstrip())
+        lines.append("  ".join(c.ljust(w) if i in texts else c.rjust(w) for i, c, w in padded).rstrip())
     return lines
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,6 +12,7 @@ from harness.baseline.history import History, Point, Run
 
 WIDTH, HEIGHT, EDGE = 420.0, 46.0, 5.0
 MAX_POINTS = 200
+RUNS_IN_REPORT = 40
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,18 @@ def write_trend(history: History, newest: Run, path: Path) -> Path:
     work.write_text(text, encoding="utf-8")
     work.replace(path)
     return path
+
+
+def sparklines(history: History, newest: Run) -> dict[str, str]:
+    """Inline SVG of each judged metric of a run over the runs it may be compared with, by ``pattern/name``."""
+    drawn = {}
+    for pattern, name in history.keys(newest.id):
+        points = history.trend(newest.rig, pattern, name, fingerprint=newest.fingerprint, profile=newest.profile,
+                               limit=RUNS_IN_REPORT)  # fmt: skip
+        if points and points[-1].verdict:
+            # Repeats are left out: at this size they would hide the line.
+            drawn[f"{pattern}/{name}" if pattern else name] = sparkline([replace(p, samples=()) for p in points])
+    return drawn
 
 
 def _row(pattern: str, name: str, points: list[Point]) -> Row:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from harness.analysis.light.video_colour import video_sums
 from harness.errors import RigFault
 from harness.instruments.camera import Camera, Settings
 from harness.instruments.clock import HostClock
@@ -95,11 +96,15 @@ def recall(rig: Rig, path: Path) -> Check:
     from harness.rig.camera_session import CameraSession
 
     calibration = camera_calibration.load(path)
-    check, room = CameraSession(rig, need_camera(rig)).check(calibration)
+    session = CameraSession(rig, need_camera(rig))
+    check, room = session.check(calibration)
     if not check.holds:
         raise RigFault(
             "the camera calibration no longer holds", got=check.text, evidence=str(path),
             remedy="k1hil calibrate camera",
         )  # fmt: skip
-    rig.calibration = replace(calibration, dark=room)
+    video = calibration.video
+    if video is not None and session.dark is not None:
+        video = replace(video, dark=video_sums(calibration.wide(), session.dark)[0])
+    rig.calibration = replace(calibration, dark=room, video=video)
     return check

@@ -21,7 +21,8 @@ from harness.analysis.light.colour import ColourFit, Scale
 from harness.analysis.light.ledmap import LedMap
 from harness.analysis.light.response import Response
 from harness.analysis.light.strips import STRIPS
-from harness.analysis.light.traces import SPILL_REACH, TraceReader, layout
+from harness.analysis.light.traces import SPILL_REACH, Layout, TraceReader, layout
+from harness.analysis.light.video_colour import VideoColour, wide_layout
 from harness.errors import BadRequest
 
 Floats = npt.NDArray[np.float64]
@@ -50,6 +51,7 @@ class Calibration:
         ramp_light: float64[2, 160], light of the fingerprint picture; ramp_xy: float64[2, 160, 2] centres in it.
         device: which camera, which firmware: text for people.
         reference: (x, y) of the reference LED, or None.
+        video: colours of still pictures; None in files that were written without.
     """
 
     leds: LedMap
@@ -68,6 +70,11 @@ class Calibration:
     ramp_xy: Floats
     device: dict[str, str]
     reference: tuple[float, float] | None = None
+    video: VideoColour | None = None
+
+    def wide(self) -> Layout:
+        """Windows of :attr:`video`."""
+        return wide_layout(self.leds.xy, self.leds.usable, self.leds.width, self.leds.height, self.leds.pitch)
 
     def reader(self) -> TraceReader:
         """Reads the light of the LEDs from this camera's frames."""
@@ -132,7 +139,25 @@ def to_json(c: Calibration) -> dict[str, Any]:
         "row_error_ns": _number(c.row_error_ns), "settings": c.settings, "warnings": list(c.warnings),
         "fingerprint": {"light": _rows(c.ramp_light, 6), "xy": _rows(c.ramp_xy, 4)},
         "reference": list(c.reference) if c.reference else None,
+        "video": _video_rows(c.video) if c.video else None,
     }  # fmt: skip
+
+
+def _video_rows(video: VideoColour) -> dict[str, Any]:
+    return {
+        "level": _rows(video.level, 6), "curve": _rows(video.curve, 3), "dark": _rows(video.dark, 3),
+        "matrix": _rows(video.matrix, 6), "mean_de": video.mean_de, "p95_de": video.p95_de,
+    }  # fmt: skip
+
+
+def _video(rows: dict[str, Any] | None) -> VideoColour | None:
+    if rows is None:
+        return None
+    level = _array(rows["level"], (-1,))
+    return VideoColour(
+        level, _array(rows["curve"], (level.size, STRIPS, LEDS, 3)), _array(rows["dark"], (STRIPS, LEDS, 3)),
+        _array(rows["matrix"], (3, 3)), float(rows["mean_de"]), float(rows["p95_de"]),
+    )  # fmt: skip
 
 
 def _from_json(head: dict[str, Any]) -> Calibration:
@@ -165,7 +190,7 @@ def _from_json(head: dict[str, Any]) -> Calibration:
         _float(head["row_error_ns"]), {str(k): float(v) for k, v in head["settings"].items()},
         tuple(map(str, head["warnings"])), _array(mark["light"], (STRIPS, LEDS)), _array(mark["xy"], (STRIPS, LEDS, 2)),
         {str(k): str(v) for k, v in head["device"].items()},
-        (float(reference[0]), float(reference[1])) if reference else None,
+        (float(reference[0]), float(reference[1])) if reference else None, _video(head.get("video")),
     )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from harness.analysis.light.ledmap import LedMap, centres_in, lone_light, map_le
 from harness.analysis.light.response import CLIPPED, Response, fit_response
 from harness.analysis.light.steps import Pixels, Steps, changed_pixels, cut_steps
 from harness.analysis.light.traces import TraceReader, layout, measure_spill, read_steps, take_out_spill, window_for
+from harness.analysis.light.video_colour import VideoColour, fit_video_colour, video_sums, wide_layout
 from harness.errors import DutFailure, RigFault
 from harness.instruments.camera import Camera
 from harness.rig.camera_calibration import Calibration, Check, compare
@@ -47,8 +48,10 @@ CHART = (
     *((hue / 6, 0.55, 0.8) for hue in range(6)),
     (0.08, 1.0, 0.15), (0.75, 0.8, 0.15), (0.45, 0.7, 0.12), (0.12, 0.4, 0.2),
 )  # fmt: skip
-COUNTER_S = 3.0
+COUNTER_S = 8.0
 REFERENCE_S = 0.7
+# LEDs in a group of hil_ramp, and how far its bytes may be from even steps: rounding, and a supply limit's rounding.
+RAMP_STEPS, RAMP_SLACK = 40, 3.0
 PARAMS = ("brightness", "color", "saturation", "speed")
 
 
@@ -87,6 +90,7 @@ class CameraSession:
 
     Attributes:
         lit: picture with all LEDs on, once it was taken.
+        dark: the last picture with all LEDs off.
     """
 
     def __init__(self, rig: Rig, camera: Camera, progress: Callable[[str], None] | None = None) -> None:
@@ -95,6 +99,7 @@ class CameraSession:
         self._say = progress or (lambda text: None)
         self._stamps: list[int] = []
         self.lit: npt.NDArray[np.float32] | None = None
+        self.dark: npt.NDArray[np.float32] | None = None
 
     # ---- showing and looking -----------------------------------------------------------------------
 
@@ -239,11 +244,16 @@ class CameraSession:
         rate = frame_times_of(self._stamps)
         return Calibration(
             found.leds, response, window, spill, colour, dark, rate.fps if rate else float("nan"),
-            self.camera.settings().get("exposure_ms"), counter.row_ns if counter else float("nan"),
+            self._exposure_ms(), counter.row_ns if counter else float("nan"),
             counter.row_error_ns if counter else float("nan"), self.camera.settings(),
             tuple(self.camera.warnings + _unusual(found, levels[-1])), light, xy,
             {"rig": self.rig.name, "firmware": self.rig.identity.sha256[:12]}, self._reference(found),
+            _video_colour(found, levels, [*chart, ramp]),
         )  # fmt: skip
+
+    def _exposure_ms(self) -> float | None:
+        """As the camera reports it; a camera without controls (a stream) has what the rig file states."""
+        return self.camera.settings().get("exposure_ms", self.rig.config.camera.exposure_ms)
 
     def _response(self, found: Mapping, levels: list[Still]) -> Response:
         at = found.pixels.at
@@ -299,10 +309,13 @@ class CameraSession:
 
         Raises:
             RigFault: another picture size.
+            DutFailure: the device says itself that it does not show the pictures this needs.
         """
         with self.undisturbed():
             dark = self.still("hil_solid", brightness=0.0, saturation=0.0)
             ramp = self.still("hil_ramp")
+        self.dark = dark.picture
+        refuse_other_pictures(dark.rgb, ramp.rgb)
         if ramp.picture.shape[:2] != (calibration.leds.height, calibration.leds.width):
             raise RigFault(
                 "the camera's picture has another size than when it was calibrated",
@@ -318,6 +331,20 @@ class CameraSession:
         return compare(calibration, light, xy), room
 
 
+def _video_colour(found: Mapping, levels: list[Still], colours: list[Still]) -> VideoColour:
+    """Colours of still pictures, from the same pictures: the dark one first, then white at rising levels."""
+    leds = found.leds
+    where = wide_layout(leds.xy, leds.usable, leds.width, leds.height, leds.pitch)
+    shown = [*levels[1:], *colours]
+    sums, clipped = (np.stack(part) for part in zip(*(video_sums(where, s.picture) for s in shown), strict=True))
+    n = len(levels) - 1
+    return fit_video_colour(
+        np.array([float(s.rgb.mean()) / 255 for s in levels[1:]]), sums[:n],
+        video_sums(where, levels[0].picture)[0], sums,
+        np.stack([s.rgb for s in shown]).astype(np.float64) / 255, clipped | ~leds.usable,
+    )  # fmt: skip
+
+
 def _fingerprint(
     found: Mapping, ramp: Still, own: Callable[[Still], tuple[Floats, npt.NDArray[np.bool_]]]
 ) -> tuple[Floats, Floats]:
@@ -325,6 +352,26 @@ def _fingerprint(
     grey = ramp.picture.mean(axis=2) - found.dark.picture.mean(axis=2)
     xy = centres_in(grey, found.leds.xy, found.leds.pitch)
     return np.where(refused, np.nan, light.mean(axis=2)), xy
+
+
+def refuse_other_pictures(dark: npt.NDArray[np.uint8], ramp: npt.NDArray[np.uint8]) -> None:
+    """A device that does not show its test pictures says nothing about the camera.
+
+    ``hil_ramp`` is four groups of 40 LEDs that brighten evenly from 0; a supply limit dims all of them alike.
+
+    Raises:
+        DutFailure: which picture is wrong.
+    """
+    if int(dark.max()) > 1:
+        raise DutFailure("hil_solid at brightness 0 is not dark", expected="bytes 0", got=f"up to {int(dark.max())}")
+    levels = ramp.max(axis=1).reshape(-1, RAMP_STEPS).astype(np.float64)
+    wanted = np.arange(RAMP_STEPS) / (RAMP_STEPS - 1) * float(levels.max())
+    off = float(np.abs(levels - wanted).max())
+    if levels.max() < RAMP_STEPS or off > RAMP_SLACK:
+        raise DutFailure(
+            "hil_ramp does not show its ramp", expected="four groups of 40 LEDs that brighten evenly",
+            got=f"bytes up to {int(levels.max())}, off by up to {off:.0f}",
+        )  # fmt: skip
 
 
 def _times(stamps: list[int]) -> npt.NDArray[np.int64]:

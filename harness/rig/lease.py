@@ -188,6 +188,12 @@ def take(
     return Lease(path, rig, token, fencing, inherited=False, expiry_s=expiry_s, heartbeat_s=heartbeat_s)
 
 
+def holder(rig: str, folder: Path | None = None) -> str:
+    """Who holds the lease of a rig just now; "" when nobody does. Only looks."""
+    record = _read((folder or lease_dir()) / f"{rig}.lease")
+    return _holder(record) if record is not None and _stands(record) else ""
+
+
 def inherit(rig: str, path: Path) -> Lease | None:
     """The parent's lease on this rig from the environment; None when there is none, or it is for another rig.
 

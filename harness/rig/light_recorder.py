@@ -11,12 +11,15 @@ import numpy.typing as npt
 
 from harness.analysis.light.frametimes import frame_times
 from harness.analysis.light.traces import take_out_spill
+from harness.analysis.light.video_colour import video_sums
 from harness.errors import RigFault
 from harness.instruments.camera import Camera
-from harness.recording import Light
+from harness.recording import Light, Video
 from harness.rig.camera_calibration import Calibration
 
 REFERENCE_RADIUS = 4
+# Frames whose video is summed: enough to average noise and the steps of compression; only still pictures are read so.
+VIDEO_FRAMES = 32
 
 
 class LightRecorder:
@@ -36,6 +39,8 @@ class LightRecorder:
         self._light: list[npt.NDArray[np.float32]] = []
         self._clipped: list[npt.NDArray[np.bool_]] = []
         self._reference: list[float] = []
+        self._wide = calibration.wide() if calibration.video is not None else None
+        self._sums: list[npt.NDArray[np.float64]] = []
         self._video = _Video(video, calibration) if video is not None else None
         camera.drop_waiting()
 
@@ -46,6 +51,8 @@ class LightRecorder:
             self._stamps.append(stamp_ns)
             self._light.append(light)
             self._clipped.append(clipped)
+            if self._wide is not None and len(self._sums) < VIDEO_FRAMES:
+                self._sums.append(video_sums(self._wide, frame)[0])
             if self._calibration.reference is not None:
                 self._reference.append(self._reference_light(frame))
             if self._video is not None:
@@ -85,8 +92,17 @@ class LightRecorder:
             times.time_ns[keep], np.array(self._stamps, np.int64)[keep], number, light, np.stack(self._clipped)[keep],
             c.leds.xy, c.colour.scale.white, c.colour.scale.tone, c.colour.matrix,
             np.array(self._reference, np.float32)[keep] if self._reference else None,
-            self._about(number, times.period_ns, times.residual_ns, times.steady),
+            self._about(number, times.period_ns, times.residual_ns, times.steady), self._still(),
         )  # fmt: skip
+
+    def _still(self) -> Video | None:
+        """Mean video of the first frames with what makes colours of it; None from a calibration without."""
+        known = self._calibration.video
+        if known is None or not self._sums:
+            return None
+        sums = np.asarray(np.mean(self._sums, axis=0), np.float32)
+        spread = np.asarray(np.std(self._sums, axis=0), np.float32)
+        return Video(sums, spread, known.level, known.curve, known.dark, known.matrix)
 
     def _about(
         self, number: npt.NDArray[np.int64], period_ns: float, residual_ns: float, steady: bool

@@ -310,6 +310,7 @@ def _meta(
         "pattern": pattern,
         "stimulus": stimulus.to_json() if stimulus is not None else None,
         "audio_start": "exact" if rig.audio is not None and rig.audio.exact_start else "estimated",
+        "sound_path_ms": rig.config.audio.path_ms,
         "seconds": seconds,
         "t0_ns": t0_ns,
         "cost_model": rig.cost_model,

@@ -10,8 +10,11 @@ import pytest
 
 from harness.errors import BadRequest
 from harness.recording import Recording
+from harness.rig.camera_calibration import Calibration
 from harness.rig.rig import Rig
+from harness.signals import Stimulus
 from harness.suite.dut import RigDut
+from harness.suite.eye import BASIC
 from harness.suite.progress import Progress
 from harness.suite.session import SESSION, STROBOSCOPIC, PatternInfo, SuiteSession
 from harness.suite.views import MetricBook, Params, Recorder, notes_of
@@ -42,7 +45,7 @@ def _rig_policy(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     rig: Rig = request.getfixturevalue("rig")
-    if rig.config.kind == "physical" and rig.profile.name == "quick" and request.node.get_closest_marker("long"):
+    if in_short_wall_time(rig) and request.node.get_closest_marker("long"):
         pytest.skip("takes long where time is real: on hardware rigs only in --profile standard and nightly")
     wanted = {str(arg) for mark in request.node.iter_markers("needs") for arg in mark.args}
     lacking = wanted - rig.capabilities
@@ -86,6 +89,12 @@ def metric(request: pytest.FixtureRequest, suite: SuiteSession) -> MetricBook:
 
 
 @pytest.fixture
+def camera(suite: SuiteSession, rig: Rig) -> Calibration:
+    """The rig's calibrated camera, just found unmoved; the test is skipped where there is none."""
+    return suite.eye.need(rig)
+
+
+@pytest.fixture
 def param(rig: Rig) -> Iterator[Params]:
     """``param(brightness=0.2)``; parameters return to their defaults afterwards."""
     params = Params(rig)
@@ -105,6 +114,8 @@ def shows(request: pytest.FixtureRequest, suite: SuiteSession, rig: Rig, pattern
     """Recordings of the test's pattern with music, shared by all tests of the session."""
     if pattern in STROBOSCOPIC and "flashing_light" not in rig.capabilities:
         pytest.skip(f"{pattern} flashes; allow_flashing is off for this hardware")
+    if in_short_wall_time(rig) and suite.pattern(pattern).raw:
+        pytest.skip("takes long where time is real: test patterns play to music only in --profile standard and nightly")
     recordings = suite.shows(rig, pattern)
     notes_of(request.node).recordings += suite.show_names(pattern)
     return recordings
@@ -122,6 +133,30 @@ def another_show(
         return recording
 
     return take
+
+
+@pytest.fixture
+def watched(
+    request: pytest.FixtureRequest, suite: SuiteSession, rig: Rig, record: Recorder, pattern: str
+) -> Callable[[Stimulus], Recording]:
+    """``watched(sound)``: the test's pattern with sound as the camera saw it.
+
+    Where time is real that is the show, which is taken in any case. In virtual time a camera costs more than sound
+    does: there it is a recording of ``sound``, which may be short.
+    """
+
+    def take(sound: Stimulus) -> Recording:
+        if rig.config.kind == "physical" and not (in_short_wall_time(rig) and suite.pattern(pattern).raw):
+            recordings: list[Recording] = request.getfixturevalue("shows")
+            return recordings[0]
+        return record(sound, pattern=pattern, streams=(*BASIC, "camera"))
+
+    return take
+
+
+def in_short_wall_time(rig: Rig) -> bool:
+    """A quick look at a rig where a second lasts a second: what takes long is left out, and says so."""
+    return rig.config.kind == "physical" and rig.profile.name == "quick"
 
 
 @pytest.fixture

@@ -18,11 +18,12 @@ import pytest
 from harness.baseline.gate import detectable
 from harness.baseline.history import History, history_path
 from harness.errors import BadRequest, DutFailure, K1HilError
-from harness.report import export, html
+from harness.report import export, html, summary
 from harness.report.folder import drop_frame_sentences, point_latest
 from harness.report.junit import finish_junit
 from harness.report.model import Card, RunReport
 from harness.report.tables import summary_lines, verdict_table
+from harness.report.trend import sparklines
 from harness.suite import workers
 from harness.suite.outcome import exit_code, missing_requirements, verdict_notes
 from harness.suite.results import Results
@@ -252,10 +253,14 @@ class SuiteHooks:
         try:
             text = export.metrics_json(report)
             export.write_text(run / "metrics.json", text)
-            remember(run, json.loads(text), self.session.options.reports)
+            trends = remember(run, json.loads(text), self.session.options.reports)
             export.write_text(run / "metrics.csv", export.metrics_csv(report))
+            short = summary.markdown(report)
+            export.write_text(run / "summary.md", short)
+            if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+                summary.append_to_step(short, step)
             descriptions = {p.id: p.description for p in self.session.patterns}
-            export.write_text(run / "report.html", html.render(report, descriptions))
+            export.write_text(run / "report.html", html.render(report, descriptions, trends))
             xml = Path(str(self.config.option.xmlpath or ""))
             if xml.is_file():
                 finish_junit(xml, report)
@@ -281,10 +286,13 @@ class SuiteHooks:
             terminalreporter.write_line(f"results: {_short(self.session.run)}/report.html")
 
 
-def remember(run: Path, document: dict[str, Any], reports: Path) -> None:
-    """The run's row in the history; ``K1HIL_SESSION`` names what it belongs to."""
+def remember(run: Path, document: dict[str, Any], reports: Path) -> dict[str, str]:
+    """The run's row in the history; ``K1HIL_SESSION`` names its session. Returns the trends of what was judged."""
+    uid = f"{run.name}-{document.get('seed')}"
     with History(history_path(reports)) as history:
-        history.add(document, f"{run.name}-{document.get('seed')}", os.environ.get("K1HIL_SESSION", ""))
+        history.add(document, uid, os.environ.get("K1HIL_SESSION", ""))
+        newest = next((r for r in history.runs(str(document.get("rig")), 20) if r.uid == uid), None)
+        return sparklines(history, newest) if newest is not None else {}
 
 
 def _in_order(session: SuiteSession) -> list[Card]:

@@ -18,7 +18,7 @@ from harness.baseline.store import Baseline, baseline_path
 from harness.errors import DutFailure, K1HilError
 from harness.pipeline.build import build, built
 from harness.recording import Recording
-from harness.report.cards import card
+from harness.report.cards import add_camera, card
 from harness.report.folder import new_run
 from harness.report.model import Card
 from harness.rig import FirmwareBundle, Rig, open_rig
@@ -29,6 +29,7 @@ from harness.rig.profile import Profile
 from harness.rig.profile import profile as profile_named
 from harness.rig.rig import fresh_seed
 from harness.signals import Stimulus, four_on_floor, gated
+from harness.suite.eye import BASIC, Eye
 from harness.suite.options import SuiteOptions
 from harness.suite.outcome import blame_of
 
@@ -70,6 +71,7 @@ class SuiteSession:
         rig: the open rig, None before the first test that needs it.
         stop: set once the rig is broken or the device does not come up.
         cards: drawn recordings.
+        eye: the camera, checked before it is used.
         facts: what the device said of itself when the rig was opened.
     """
 
@@ -88,9 +90,11 @@ class SuiteSession:
         self.stop: Stop | None = None
         self.opening = False
         self.cards: list[Card] = []
+        self.eye = Eye(self.rig_dir)
         self.facts: dict[str, Any] = {}
         self._recordings: dict[str, Recording] = {}
         self._shows: dict[str, list[str]] = {}
+        self._watched: dict[str, Recording] = {}
         self._music: dict[int, Stimulus] = {}
         self._siblings: dict[int, Rig] = {}
 
@@ -253,7 +257,10 @@ class SuiteSession:
         names = self._shows.setdefault(pattern, [])
         rig = self.own_board(rig, len(names))
         stimulus = self.music(len(names)) if rig.audio is not None else None
-        recording = rig.record(stimulus, stimulus.seconds if stimulus else self.profile.record_s, pattern=pattern)
+        seconds = stimulus.seconds if stimulus else self.profile.record_s
+        # In wall time the camera looks at no extra cost; in virtual time its pictures have to be worked out.
+        streams = BASIC if self.config.kind == "virtual" else self.eye.streams(rig)
+        recording = rig.record(stimulus, seconds, streams, pattern)
         names.append(f"{pattern}-{len(names) + 1}" if names else pattern)
         self.take(names[-1], recording, draw=len(names) == 1)
         return recording
@@ -286,10 +293,21 @@ class SuiteSession:
     def take(self, name: str, recording: Recording, *, draw: bool = False, title: str = "") -> None:
         """Keeps a recording under a name, on disk when all are kept, and draws it for the page."""
         self._recordings[name] = recording
+        pattern = str(recording.meta.get("pattern") or "")
         if draw:
             self.cards.append(card(recording, name, title))
+        if recording.light is not None:
+            self._watched.setdefault(pattern, recording)
+        self._show_camera(pattern)
         if self.options.keep == "all":
             self.save([name])
+
+    def _show_camera(self, pattern: str) -> None:
+        """A pattern's card gets the camera's film from the first recording of it that has one, whichever came first."""
+        seen = self._watched.get(pattern)
+        bare = [c for c in self.cards if c.pattern == pattern and not c.seen_png]
+        if seen is not None and bare:
+            add_camera(bare[0], seen)
 
     def save(self, names: list[str]) -> None:
         """Writes recordings into the run's folder, unless none are to be kept or they are there already."""

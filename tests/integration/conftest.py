@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from conductor_server import conductor, conductor_server
 from patched_firmware import PatchedFirmware
 
 from harness.rig import FirmwareBundle
+
+__all__ = ["conductor", "conductor_server", "extended", "patched"]
 
 
 @pytest.fixture(scope="session")

@@ -296,7 +296,8 @@ def test_wall_mode_keeps_up_with_wall_time(make_board: BoardMaker) -> None:
     assert board.run_until(lambda: board.now_ns - start >= 1_000_000_000, 3.0)
     elapsed_s = time.monotonic() - began
     assert 0.95 < elapsed_s
-    assert elapsed_s < 1.5 or board.harness_faults  # a machine too busy for it has to be reported
+    told = board.harness_faults or board.events.events("slow start")
+    assert elapsed_s < 1.5 or told  # a machine too busy for it has to be reported
 
 
 def test_falling_behind_is_reported_not_hidden(make_board: BoardMaker) -> None:

@@ -97,3 +97,31 @@ def test_light_that_ignores_the_sound_gives_no_latency():
     at = np.sort(np.concatenate([rises, falls]))
     trace = LightTrace(shot.host_ns, light, shot.led, shot.row_ms, 4.0, 10.0)
     assert measure_film(trace, Switches(at, np.isin(at, rises), 0)) is None
+
+
+def test_the_sounds_way_from_the_reference_led_to_the_microphone_is_no_latency():
+    """The strip answers what the microphone hears, the reference LED what leaves the sound card: 10 ms earlier."""
+    path_ms, case = 10.0, Case(seconds=12.0, latency=18.0)
+    rises, falls = telegraph(np.random.default_rng(SEED), case.seconds)
+    shot = shoot(np.random.default_rng([SEED, 3]), case, rises, falls)
+    at = np.sort(np.concatenate([rises, falls]))
+    heard = Switches(at + path_ms, np.isin(at, rises), 0)
+    trace = LightTrace(shot.host_ns, shot.light, shot.led, shot.row_ms, case.exposure, 1e3 / case.led_fps,
+                       shot.reference)  # fmt: skip
+    found, naive = measure_film(trace, heard, path_ms=path_ms), measure_film(trace, heard)
+    assert found.mean.value == pytest.approx(shot.mean_ms - path_ms, abs=found.mean.half_width + 0.3)
+    assert naive.mean.value - found.mean.value == pytest.approx(path_ms, abs=0.2)
+
+
+def test_edges_in_a_gap_of_the_film_are_not_unanswered():
+    case = Case(seconds=12.0)
+    rises, falls = telegraph(np.random.default_rng(SEED), case.seconds)
+    shot = shoot(np.random.default_rng([SEED, 4]), case, rises, falls)
+    at = np.sort(np.concatenate([rises, falls]))
+    since_s = (shot.host_ns - shot.host_ns[0]) / 1e9
+    there = (since_s < 4.0) | (since_s > 5.5)
+    trace = LightTrace(shot.host_ns[there], shot.light[there], shot.led, shot.row_ms, case.exposure, 1e3 / case.led_fps,
+                       shot.reference[there])  # fmt: skip
+    found = measure_film(trace, Switches(at, np.isin(at, rises), 0))
+    assert found.missed == 0 and found.mean.n < at.size - 4, "edges nobody saw are neither timed nor missed"
+    assert found.mean.value == pytest.approx(shot.mean_ms, abs=found.mean.half_width + 0.3)

@@ -141,6 +141,17 @@ def test_accept_refuses_what_is_no_baseline(tmp_path: Path) -> None:
     accept([failed], tmp_path, reason=WHY, force=True)
 
 
+def test_exact_takes_only_what_never_differs_in_at_least_ten_runs(tmp_path: Path) -> None:
+    judged = [{"key": "bloom/render_us_mean", "word": "unchanged"}, {"key": "bloom/other", "word": "unchanged"}]
+    runs = []
+    for i in range(10):
+        metrics = [metric(100.0), metric(5.0 + i, name="other")]
+        runs.append(run_folder(tmp_path / f"r{i}", 100.0, i, metrics=metrics, verdicts=judged))
+    with pytest.raises(BadRequest, match="alike in at least 10 runs"):
+        accept(runs[:9], tmp_path, reason=WHY, exact=True)
+    assert [s.key for s in accept(runs, tmp_path, reason=WHY, exact=True).samples] == ["bloom/render_us_mean"]
+
+
 def test_a_run_that_only_regressed_can_be_accepted(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "a", 1.0, 1, exit_code=1, tests=[{"outcome": "failed", "regressed": True}])
     assert accept([run], tmp_path, reason=WHY).samples

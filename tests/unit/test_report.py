@@ -80,7 +80,8 @@ def sample_report(cards: list[Card] | None = None) -> RunReport:
         Metric("heap_slope", -3.0, "B/min", "higher", 4, "telemetry", "simulated").to_json(),
     ]
     verdicts = [{"key": "bloom/render_us_mean", "word": "regressed", "value": 120.0, "unit": "us", "baseline": 100.0,
-                 "change": 0.2, "tolerance": 0.1, "why": "slower"}]  # fmt: skip
+                 "change": 0.2, "floor": 2.0, "shift": 20.0, "low": 18.0, "high": 22.0, "exact": False,
+                 "why": "slower"}]  # fmt: skip
     tests = [
         TestResult("tests_hil/test_patterns.py::test_pattern_lit[bloom]", "passed", 0.2, pattern="bloom"),
         TestResult("tests_hil/test_t.py::test_slow[bloom]", "failed", 1.0, "dut", "slower <b>&", "trace <script>",
@@ -163,7 +164,8 @@ def test_not_a_number_becomes_null() -> None:
 
 def test_terminal_table() -> None:
     lines = verdict_table(sample_report())
-    assert lines[1].split()[:4] == ["bloom", "1", "FAIL", "1"] and "render_us_mean +20.0% WORSE" in lines[1]
+    assert lines[1].split()[:4] == ["bloom", "1", "FAIL", "1"]
+    assert "1 regressed" in lines[1] and lines[1].endswith("render_us_mean +20 [+18, +22] us, +20.0% WORSE")
     assert any("a note" in line for line in summary_lines(sample_report()))
     assert verdict_table(RunReport("sim", "simulated", "quick", None, "now")) == []
 

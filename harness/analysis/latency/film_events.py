@@ -82,17 +82,20 @@ def time_film(samples: Samples, switches: Switches, exposure_ms: float, led_peri
     look = _Look(samples.open_ms, level, noise, exposure_ms, led_period_ms)
     n = switches.at_ms.size
     found, sd = np.full(n, np.nan), np.full(n, np.nan)
+    missed = 0
     for rising in (True, False):
         which = np.flatnonzero(switches.rising == rising)
         # The template knows where the light's centre of gravity lies; a shorter time constant moves the onset, not it.
         centre = fit.group_delay(rising)
         tau = _refined_tau(look, switches.at_ms[which], rising, centre)
         for k in which:
-            found[k], sd[k], _ = _time_edge(look, float(switches.at_ms[k]), rising, centre, tau)
+            found[k], sd[k], cost = _time_edge(look, float(switches.at_ms[k]), rising, centre, tau)
+            # An edge in a gap of the film is one nobody saw; only one that the film contradicts was not answered.
+            missed += bool(np.isnan(found[k]) and cost > 0.0)
         onset = centre - tau
         fit = fit._replace(rise=onset, tau_rise=tau) if rising else fit._replace(fall=onset, tau_fall=tau)
     good = np.isfinite(found)
-    events = Events(found[good], switches.rising[good], switches.at_ms[good], int((~good).sum()))
+    events = Events(found[good], switches.rising[good], switches.at_ms[good], missed)
     return FilmResult(fit, events, sd[good])
 
 
@@ -163,7 +166,9 @@ def _prior(offsets: Floats, led_period_ms: float) -> Floats:
     return np.asarray(slope + 0.01, dtype=np.float64)
 
 
-def measure_film(trace: LightTrace, switches: Switches, *, offset_bound_ms: float | None = None) -> Latency | None:
+def measure_film(
+    trace: LightTrace, switches: Switches, *, offset_bound_ms: float | None = None, path_ms: float = 0.0
+) -> Latency | None:
     """Latency as a camera shows it.
 
     With a reference LED in view, what comes out is the strip's delay less the reference's, both in the same film: the
@@ -172,6 +177,8 @@ def measure_film(trace: LightTrace, switches: Switches, *, offset_bound_ms: floa
 
     Args:
         offset_bound_ms: what is known of the stamps' offset without a reference LED; default: a frame period.
+        path_ms: the sound takes so long from where it drives the reference LED to the microphone; switches are times
+            at the microphone.
 
     Returns:
         None when no LED follows the sound, or the film is too short.
@@ -183,7 +190,7 @@ def measure_film(trace: LightTrace, switches: Switches, *, offset_bound_ms: floa
     if strip is None:
         return None
     period_ms = float(np.median(np.diff(trace.host_ns))) / 1e6
-    reference = _reference(trace, switches)
+    reference = _reference(trace, switches, path_ms)
     trust = Trust.RELATIVE_ONLY if reference is None else Trust.REFERENCE_LED
     bound = (period_ms if offset_bound_ms is None else offset_bound_ms) if reference is None else 0.0
     detail = _detail(trace, strip, reference, period_ms)
@@ -216,11 +223,11 @@ def _by_template(
     return Latency("camera", rise, fall, mean, bound, trust, None, 0, {"by": "template", **detail})
 
 
-def _reference(trace: LightTrace, switches: Switches) -> Fit | None:
-    """The reference LED's own delay. It has no frames: it lights as its channel does."""
+def _reference(trace: LightTrace, switches: Switches, path_ms: float) -> Fit | None:
+    """The reference LED's own delay. It has no frames: it lights as its channel does, ``path_ms`` before the sound."""
     if trace.reference is None:
         return None
-    start = switches.ms_of(trace.host_ns) + trace.reference_row_ms
+    start = switches.ms_of(trace.host_ns) + trace.reference_row_ms + path_ms
     light = trace.reference.astype(np.float64)
     low, high = np.percentile(light, (10, 90))
     if high - low <= 0:

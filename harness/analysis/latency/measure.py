@@ -55,7 +55,7 @@ def _from_camera(recording: Recording, switches: Switches) -> Latency | None:
     if read is None:
         return None
     trace, bound_ms = read
-    latency = measure_film(trace, switches)
+    latency = measure_film(trace, switches, path_ms=float(recording.meta.get("sound_path_ms") or 0.0))
     return None if latency is None else latency.with_bound(bound_ms)
 
 

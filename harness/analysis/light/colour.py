@@ -187,6 +187,16 @@ def _solve(x: Floats, y: Floats, n: int) -> Floats:
     return np.concatenate([1.0 - part.sum(axis=0, keepdims=True), part]).T
 
 
+def solve_matrix(x: Floats, y: Floats) -> Floats:
+    """The 3x3 matrix from light relative to white [n, 3] to drive [n, 3]; rows add up to 1, so white stays white."""
+    return _solve(x, y, TERMS[1])
+
+
+def unseen_errors(x: Floats, y: Floats) -> Floats:
+    """CIEDE2000 of every sample under a 3x3 matrix fitted without its colour."""
+    return _unseen_errors(x, y, _folds(y), TERMS[1])
+
+
 def to_bytes(drive: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
     """Drive 0-1 as bytes, for a strip film: uint8 of the same shape, 0 where unknown."""
     return np.asarray(np.rint(255 * np.clip(np.nan_to_num(drive), 0, 1)), dtype=np.uint8)

@@ -185,21 +185,21 @@ def coverage(
 ) -> Coverage:  # fmt: skip
     """Frames that lay wholly over some exposure, and whether they were read there.
 
-    An exposure shows a frame alone when it begins after the frame reached the LEDs and ends before the next one does.
-    Where the exposure is longer than a frame lasts the share is 0, and nothing can be said of single frames.
+    A copy shows a frame alone when the exposure of every one of its LEDs begins after the frame reached that LED and
+    ends before the next one does: what rows and wire spread a copy's LEDs in time counts as if it exposed longer.
+    Where that is longer than a frame lasts the share is 0, and nothing can be said of single frames.
 
     Args:
         margin: share of a frame that an exposure must keep from both ends, for jitter of frames and exposures.
     """
     per_copy = LEDS // COPIES
     row_ns = 0.0 if np.isnan(fit.row_ns) else fit.row_ns
-    rows_of = np.nanmean(rows.reshape(STRIPS, COPIES, per_copy), axis=2)
-    strip, copy = np.meshgrid(np.arange(STRIPS), np.arange(COPIES), indexing="ij")
-    delay = rows_of * row_ns - (copy + 0.5) * per_copy * led_ns
-    middle = time_ns[:, None, None] + delay + exposure_ns / 2
-    start = _phase(readings, number, fit, time_ns, delay, exposure_ns)
+    each = (rows * row_ns - (np.arange(LEDS) + 0.5) * led_ns).reshape(STRIPS, COPIES, per_copy)
+    first, last = np.nanmin(each, axis=2), np.nanmax(each, axis=2)
+    start = _phase(readings, number, fit, time_ns, np.nanmean(each, axis=2), exposure_ns)
+    middle = time_ns[:, None, None] + (first + last + exposure_ns) / 2
     place = (middle - time_ns[0]) / 1e9 * fit.fps + start
-    half = exposure_ns / 2e9 * fit.fps + margin
+    half = (exposure_ns + last - first) / 2e9 * fit.fps + margin
     alone = (place % 1 >= half) & (place % 1 <= 1 - half) & np.isfinite(place)
     covered = np.unique(np.floor(place[alone]).astype(np.int64))
     low, high = int(number.min()), int(number.max())

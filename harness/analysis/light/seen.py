@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy.typing as npt
 
 from harness.analysis.light.colour import Scale, to_bytes, to_drive
 from harness.analysis.light.deltae import difference
+from harness.analysis.light.video_colour import VideoColour
 from harness.recording import Light
 
 Floats = npt.NDArray[np.float64]
@@ -30,11 +32,17 @@ def film_bytes(light: Light) -> npt.NDArray[np.uint8]:
 
 
 def still_drive(light: Light) -> Floats:
-    """Mean drive over a recording of a still picture: float64[2, 160, 3]; nan for LEDs clipped in any frame."""
-    from dataclasses import replace
+    """Mean drive over a recording of a still picture: float64[2, 160, 3]; nan for LEDs clipped in any frame.
 
-    mean = light.light.mean(axis=0, dtype=np.float64)[None].astype(np.float32)
+    From sums of video where the recording has them: those do not mind that video smears colours.
+    """
     clipped = np.any(light.clipped, axis=0, keepdims=True)
+    if light.video is not None:
+        v = light.video
+        drive = VideoColour(v.level, v.curve, v.dark, v.matrix).drive(v.sums[None].astype(np.float64))
+        drive[clipped] = np.nan
+        return np.asarray(drive[0])
+    mean = light.light.mean(axis=0, dtype=np.float64)[None].astype(np.float32)
     return np.asarray(drive_of(replace(light, light=mean, clipped=clipped))[0])
 
 

@@ -4,7 +4,9 @@ core and host sources -> firmware.elf -> imports checked -> cost table -> stripp
 """
 
 import fcntl
+import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from SCons.Script import COMMAND_LINE_TARGETS, AlwaysBuild, Default, DefaultEnvironment
@@ -17,6 +19,8 @@ sys.path.insert(0, str(tools))
 from identity import INFO_FILE, identity  # noqa: E402
 from sim_flags import toolchain  # noqa: E402
 
+REGISTRY = "core/patterns/registry.cpp"
+
 # Two builds at once would tear each other's files: the second waits. Held until this process ends.
 build.mkdir(parents=True, exist_ok=True)
 lock = open(build / ".lock", "w")  # noqa: SIM115
@@ -26,13 +30,22 @@ except BlockingIOError:
     print("Waiting for another build in " + str(build))
     fcntl.flock(lock, fcntl.LOCK_EX)
 
+# Patterns made from specifications (docs/patterns.md): a folder of C++ outside this project, or none.
+generated = os.environ.get("K1_GENERATED_PATTERNS", "")
 compiler = toolchain()
 source = Path(env.subst("$PROJECT_SRC_DIR"))
 # SCons adds nothing of its own: what is compiled, and how, is part of the cost model.
 env.Replace(
-    CC=compiler.cxx, CXX=compiler.cxx, LINK=compiler.cxx, CPPDEFINES=[], CPPPATH=[str(source)],
+    CC=compiler.cxx, CXX=compiler.cxx, LINK=compiler.cxx, CPPDEFINES=[],
+    CPPPATH=[str(source), *([generated] if generated else [])],
     CCFLAGS=[], CFLAGS=[], CXXFLAGS=[], LINKFLAGS=compiler.link_flags, PROGSUFFIX="",
 )  # fmt: skip
+
+
+def who():
+    """The build's identity: with patterns of its own it is not what the commit holds."""
+    own = identity(project)
+    return replace(own, commit=own.commit.rstrip("+") + "+") if generated else own
 
 
 def objects(folder, flags):
@@ -43,16 +56,25 @@ def objects(folder, flags):
         name = path.relative_to(source)
         own = {}
         if name.as_posix() == INFO_FILE:
-            own["CPPDEFINES"] = list(identity(project).macros(project="k1-sim", hil=True).items())
+            own["CPPDEFINES"] = list(who().macros(project="k1-sim", hil=True).items())
+        if name.as_posix() == REGISTRY and generated:
+            own["CPPDEFINES"] = ["K1_GENERATED"]
         made += compile_env.Object(str(build / "obj" / name.with_suffix(".o")), str(path), **own)
     return made
+
+
+def generated_objects():
+    """Compiles the generated patterns as the core is compiled."""
+    compile_env = env.Clone(CXXFLAGS=compiler.core_flags)
+    sources = sorted(Path(generated).glob("*.cpp")) if generated else []
+    return [compile_env.Object(str(build / "obj" / "generated" / f"{p.stem}.o"), str(p))[0] for p in sources]
 
 
 def run(script, *arguments):
     return " ".join(['"$PYTHONEXE"', f'"{tools / script}"', *arguments])
 
 
-core = objects("core", compiler.core_flags)
+core = objects("core", compiler.core_flags) + generated_objects()
 host = objects("host", compiler.host_flags)
 helpers = [str(tools / name) for name in ("sim_flags.py", "instruction_cost.py", "cost_table.py", "make_image.py")]
 wire = [

@@ -3,6 +3,13 @@
 
 #include "core/patterns/common.h"
 
+// Patterns made from specifications (docs/patterns.md) stand in a folder of their own, which the build names.
+#ifdef K1_GENERATED
+#include "generated_patterns.inc"
+#else
+#define K1_GENERATED_PATTERNS
+#endif
+
 namespace k1 {
 
 const Pattern kPatterns[] = {
@@ -30,6 +37,7 @@ const Pattern kPatterns[] = {
     {"hil_counter", "HIL counter", "Test: Gray-coded frame number", false, true, nullptr, render_hil_counter},
     {"hil_flash", "HIL flash", "Test: white while the newest audio is loud, else black",
      true, true, nullptr, render_hil_flash},
+    K1_GENERATED_PATTERNS
 };
 const size_t kPatternCount = sizeof kPatterns / sizeof kPatterns[0];
 

@@ -1,0 +1,112 @@
+"""From a commit to the store: validate, clean, compile, metrics, store. They share a folder on the build worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from harness.conductor.outcome import Outcome, completed
+from harness.conductor.tasks.spec import Context, either, name, names, number, sha256, text
+
+
+def checkout_validate(inputs: Mapping[str, Any], context: Context) -> Outcome:
+    """``k1_checkout_validate``: a tidy commit of an allow-listed repository, on the branch it is said to be on?"""
+    from harness.pipeline.commit_steps import validate_commit
+
+    repo, commit = name(inputs, "repo"), text(inputs, "commit_sha", limit=40)
+    context.tell(f"{repo} {commit} by {text(inputs, 'author', 'nobody named', 200)}")
+    gates = validate_commit(repo, commit, name(inputs, "branch", ""), name(inputs, "project", "firmware"))
+    return _judged(gates, {"repo": repo, "commit_sha": commit})
+
+
+def clean(inputs: Mapping[str, Any], context: Context) -> Outcome:
+    """``k1_clean``: a fresh worktree with nothing built in it."""
+    from harness.pipeline.commit_steps import clean as run
+
+    gates = run(name(inputs, "repo"), text(inputs, "commit_sha", limit=40), context.build_folder,
+                name(inputs, "project", "firmware"))  # fmt: skip
+    return _judged(gates, {})
+
+
+def compile_(inputs: Mapping[str, Any], context: Context) -> Outcome:
+    """``k1_compile``: builds the commit, with a generated pattern if one is named. A compiler error is a verdict."""
+    from harness.pipeline.commit_steps import compile_commit
+
+    environment = name(inputs, "environment", "sim")
+    environments = names(inputs, "environments", 10) or [environment]
+    project, pattern = name(inputs, "project", "firmware"), name(inputs, "pattern", "")
+    if environment not in environments:
+        environments = [environment, *environments]
+    if pattern:
+        from harness.conductor.tasks.patterns import compile_pattern
+
+        record = compile_pattern(context, pattern, environment)
+    else:
+        record = compile_commit(context.build_folder, environments, project, tell=_compiler_lines(context))
+    told = record["environments"]
+    main = told[environment]
+    bad = [f"{env}: {t['why']}" for env, t in told.items() if t["status"] == "failed"]
+    if main["status"] == "unavailable":
+        bad.append(f"{environment}: {main['why']}")
+    output = {
+        "build": environment, "environment": environment, "sha256": main.get("sha256", ""),
+        "version": main.get("version", ""), "commit": main.get("commit", ""), "warnings": main.get("warnings"),
+        "seconds": record["seconds"],
+        "environments": {e: {k: t.get(k) for k in ("status", "why", "sha256", "seconds")} for e, t in told.items()},
+    }  # fmt: skip
+    return completed(output, "fail" if bad else "pass", "; ".join(bad))
+
+
+def metrics(inputs: Mapping[str, Any], context: Context) -> Outcome:
+    """``k1_metrics``: warnings, flash, RAM and identity of the build against their limits."""
+    from harness.pipeline.commit_steps import judge
+    from harness.pipeline.validate import Limits
+
+    environment = name(either(inputs, "environment", "build"), "environment", "sim")
+    given = either(either(inputs, "flash_percent", "flash_limit"), "ram_percent", "ram_limit")
+    limits = Limits(
+        number(given, "flash_percent", 70.0, 1.0, 100.0), number(given, "ram_percent", 70.0, 1.0, 100.0),
+        round(number(given, "warnings", 0.0, 0.0, 1e6)),
+    )  # fmt: skip
+    gates = judge(context.build_folder, environment, limits)
+    values = {g.name: g.value for g in gates}
+    figures = {"flash_percent": values.get("flash"), "ram_percent": values.get("ram"),
+               "warnings": values.get("warnings")}  # fmt: skip
+    return _judged(gates, {**figures, "environments": {environment: figures}})
+
+
+def store(inputs: Mapping[str, Any], context: Context) -> Outcome:
+    """``k1_store``: the build into the store; the work folder is gone afterwards."""
+    import shutil
+
+    from harness.pipeline.commit_steps import store_build
+    from harness.pipeline.firmware_store import image_sha256
+
+    tag = name(inputs, "tag", "")
+    environment = name(either(inputs, "environment", "build"), "environment", "sim")
+    artifact = store_build(context.build_folder, environment, context.firmware, sha256(inputs, "sha256", ""), tag)
+    shutil.rmtree(context.build_folder, ignore_errors=True)
+    context.tell(f"stored as {artifact.name}")
+    return completed({
+        "name": artifact.name, "firmware": artifact.name, "file": artifact.file, "tag": tag,
+        "sha256": image_sha256(artifact),
+        "version": artifact.details.get("version", ""), "commit": artifact.details.get("commit", ""),
+    })  # fmt: skip
+
+
+def _judged(gates: Sequence[Any], output: Mapping[str, Any]) -> Outcome:
+    bad = [f"{g.name}: {g.got}" for g in gates if g.status == "failed"]
+    return completed({**output, "gates": [asdict(g) for g in gates]}, "fail" if bad else "pass", "; ".join(bad))
+
+
+def _compiler_lines(context: Context) -> Any:
+    """Errors, warnings and results go into the task's log; the rest is in the worker's own file."""
+
+    def tell(line: str) -> None:
+        if any(word in line for word in (" error", "error:", "warning:", "SUCCESS", "FAILED", "Flash:", "RAM:")):
+            context.tell(line)
+        else:
+            print(line)
+
+    return tell
