@@ -135,7 +135,8 @@ class Lab:
 
     def running(self, rig: str) -> str:
         """SHA-256 of the image that a device says it runs; asks as slowly as the device wants it."""
-        with DeviceApi(httpx.Client(base_url=self.board[rig]["http"], timeout=10.0, trust_env=False), WallClock()) as api:
+        client = httpx.Client(base_url=self.board[rig]["http"], timeout=10.0, trust_env=False)
+        with DeviceApi(client, WallClock()) as api:
             return str(api.info()["image_sha256"])
 
     def log(self, name: str) -> str:

@@ -120,8 +120,8 @@ class Guard:
 
 
 def seconds_left(task: Mapping[str, Any], limit_s: float, now: float | None = None) -> float:
-    """How long a task may take from now, at most ``limit_s``: the server's own limit of an attempt, less the time to end
-    the work, make the rig safe and tell the result. The server's clock starts with the first poll of the attempt."""
+    """How long a task may take from now, at most ``limit_s``: the server's own limit of an attempt, less the time to
+    end the work, make the rig safe and tell the result. The server's clock starts with the attempt's first poll."""
     definition = task.get("taskDefinition") or (task.get("workflowTask") or {}).get("taskDefinition") or {}
     most_s = float(definition.get("timeoutSeconds") or 0.0)
     started = float(task.get("startTime") or 0.0) / 1000.0
