@@ -12,6 +12,7 @@ settings.load_profile("house")
 SHARED = ("conductor_server", "patched")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With pytest-xdist a file stays in one process, and so do the files that share something expensive."""
     needed: dict[str, set[str]] = {}
