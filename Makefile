@@ -24,9 +24,9 @@ hil: setup
 	@test -e .venv/.first-green || { : >.venv/.first-green; \
 	  echo; echo "From now on:  .venv/bin/pytest tests_hil --rig $(RIG)"; }
 
-# Two at a time, in the order of the folders: the long ones first, the many short ones fill the gaps (tests/conftest.py).
+# K1HIL_LAB=1 adds what takes long or needs more programs (tests/conftest.py).
 test: setup
-	@.venv/bin/pytest tests -n 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@.venv/bin/pytest tests $(ARGS)
 
 # Outside CI: tens of minutes on two cores. `make test` runs a stated tenth of the trials.
 truth: setup
