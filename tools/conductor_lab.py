@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,7 @@ class Lab:
     def running(self, rig: str) -> str:
         """SHA-256 of the image that a device says it runs; asks as slowly as the device wants it."""
         client = httpx.Client(base_url=self.board[rig]["http"], timeout=10.0, trust_env=False)
-        with DeviceApi(client, WallClock()) as api:
+        with closing(DeviceApi(client, WallClock())) as api:
             return str(api.info()["image_sha256"])
 
     def log(self, name: str) -> str:

@@ -203,7 +203,10 @@ class Webhook:
             body = {"error": "unavailable", "message": "nothing was started; send it again later"}
         self._counted.labels(door, result).inc()
         print(json.dumps({"door": door, "status": status, "result": result, **body}), flush=True)
-        headers = {"Retry-After": str(retry_after_s)} if retry_after_s else None
+        headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
+        if status >= 400:
+            # What is left of a refused body would else be read to its end, and it may have none.
+            headers["Connection"] = "close"
         return JSONResponse(body, status, headers)
 
 

@@ -26,7 +26,7 @@ from harness.rig import FirmwareBundle
 from harness.rig import lease as leases
 from harness.rig.config import load_config
 from harness.rig.opening import lease_key
-from tools.conductor_lab import REPO, Lab, output, told
+from tools.conductor_lab import REPO, SLOW, Lab, output, told
 
 ROOT = Path(__file__).resolve().parents[2]
 CLI = [sys.executable, "-m", "harness.cli"]
@@ -220,15 +220,17 @@ def test_every_query_of_every_dashboard_has_data_of_a_real_run(
         wrong = {"repo": "nobody-knows-it", "commit_sha": "0" * 40}
         assert done("firmware-ci-cd", **wrong)["status"] == "FAILED"
         assert done("device-health")["status"] == "COMPLETED"
-        firmware = done("firmware-ci-cd", repo=REPO, commit_sha=lab.repository.good, author="panel", watch_s=2)
+        # Another commit than the board runs, or nothing would have to be sent.
+        commit = lab.repository.changed(SLOW[0], SLOW[1], f"{SLOW[1]}  // seen on panels")
+        firmware = done("firmware-ci-cd", repo=REPO, commit_sha=commit, author="panel", watch_s=2)
         assert firmware["status"] == "COMPLETED", told(firmware)
         stored = output(firmware, "store")
         ended = 'count(workflow_failure_total) >= 1 and count(workflow_execution_seconds_count) >= 2'
         prometheus.await_(lambda: prometheus.query(ended), 30, "the first ends are seen")
         assert done("firmware-ci-cd", **wrong)["status"] == "FAILED"
         assert done("device-health")["status"] == "COMPLETED"
-        delivered = done("firmware-delivery", name=stored["firmware"], sha256=stored["sha256"], select="test_identity",
-                         watch_s=2)  # fmt: skip
+        again = {"firmware": stored["firmware"], "sha256": stored["sha256"]}
+        delivered = done("firmware-delivery", **again, select="test_identity", watch_s=2)
         assert delivered["status"] == "COMPLETED", told(delivered)
 
         for path in DASHBOARDS:
