@@ -134,7 +134,7 @@ def run(folder: Path, server: ConductorServer, steps: list[str]) -> None:
         register(client, time_scale=0.05)
         lab = Lab(client, folder)
         for rig in (RIG, PRODUCTION) if "release" in steps else (RIG,):
-            stack.enter_context(lab.served(rig))
+            stack.enter_context(lab.served(rig, sound=rig == RIG))
             stack.enter_context(lab.worker(rig))
         stack.enter_context(lab.worker())
         demo = Demo(lab)

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,15 @@ ROOT = Path(__file__).resolve().parents[1]
 REPO = "k1"
 STOP_S = 90.0
 LOOK_EVERY_S = 0.5
+# As in rigs/sim-live.toml: the sound server of the bench, generous because a busy machine must not make gaps.
+SOUND = """
+[audio]
+device = "pulse"
+loopback = "pulse"
+channels = "left"
+path_ms = 10
+latency_ms = 250
+"""
 # The render loop sleeps longer than a frame takes: it boots, shows light and answers, at a third of its frame rate.
 SLOW = ("core/app.cpp", "for (;;) frame_loop().step();", "for (;;) { frame_loop().step(); hal::sleep_ms(20); }")
 
@@ -91,10 +100,14 @@ class Lab:
         self.board: dict[str, dict[str, Any]] = {}
 
     @contextmanager
-    def served(self, rig: str) -> Iterator[dict[str, Any]]:
-        """A virtual board served for a rig of this name, at free ports; what its program says of it."""
-        self._rig_file(rig)
+    def served(self, rig: str, *, sound: bool = False) -> Iterator[dict[str, Any]]:
+        """A virtual board served for a rig of this name, at free ports; what its program says of it.
+
+        With ``sound`` it hears what its worker plays: that needs PulseAudio.
+        """
+        self._rig_file(rig, sound)
         words = ("bench", "--live", "--state", str(self.folder / "boards" / rig), "--for", rig)
+        words = (*words, "--sound") if sound else words
         with self._process(f"board-{rig}", *words, "--rig-dir", str(self.rigs), lines=True) as process:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -109,7 +122,8 @@ class Lab:
         who = ("--rig", rig) if rig else ("--role", "build")
         words = ("worker", *who, "--rig-dir", str(self.rigs), "--server", self.client.api_url,
                  "--store", str(self.store), "--state", str(self.folder / "workers" / name))  # fmt: skip
-        with self._process(f"worker-{name}", *words, *more):
+        hears = self.board[rig]["environment"] if rig else {}
+        with self._process(f"worker-{name}", *words, *more, environment=hears):
             yield
 
     def start(self, workflow: str, rig: str, **inputs: Any) -> str:
@@ -147,8 +161,8 @@ class Lab:
         """What all said, the end of it."""
         return "\n".join(f"--- {path.name}\n{self.log(path.stem)}" for path in sorted(self.folder.glob("*.log")))
 
-    def _rig_file(self, rig: str) -> None:
-        text = (ROOT / "rigs" / "sim-served.toml").read_text()
+    def _rig_file(self, rig: str, sound: bool) -> None:
+        text = (ROOT / "rigs" / "sim-served.toml").read_text() + (SOUND if sound else "")
         with ExitStack() as stack:  # all held until all are drawn: no port twice
             for port in sorted(set(re.findall(r"175\d\d", text))):
                 sock = stack.enter_context(socket.socket())
@@ -157,9 +171,11 @@ class Lab:
         (self.rigs / f"{rig}.toml").write_text(text)
 
     @contextmanager
-    def _process(self, name: str, *words: str, lines: bool = False) -> Iterator[subprocess.Popen[str]]:
+    def _process(
+        self, name: str, *words: str, lines: bool = False, environment: Mapping[str, str] | None = None
+    ) -> Iterator[subprocess.Popen[str]]:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("CONDUCTOR_")}
-        environ |= {"K1HIL_REPOS": f"{REPO}={self.repository.folder}"}
+        environ |= {"K1HIL_REPOS": f"{REPO}={self.repository.folder}", **(environment or {})}
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "harness.cli", *words], cwd=ROOT, env=environ, text=True, stderr=log,

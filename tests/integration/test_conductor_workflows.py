@@ -5,6 +5,7 @@ First the demonstration, step by step; then every step of ``firmware-ci-cd`` tha
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -17,8 +18,10 @@ from harness.pipeline.artifacts import ArtifactStore
 from tools.conductor_demo import PRODUCTION, RIG, STEPS, WATCH_S, Demo
 from tools.conductor_lab import REPO, SLOW, Lab, output, tasks, told
 
-pytestmark = pytest.mark.timeout(1500)  # compilers: minutes on a busy machine
-
+needs_sound = pytest.mark.skipif(
+    shutil.which("pulseaudio") is None, reason="needs pulseaudio: the served board hears what its worker plays"
+)
+pytestmark = [pytest.mark.timeout(1500), needs_sound]  # compilers: minutes on a busy machine
 APP, RENDER, _ = SLOW
 BUILDING = ["validate", "clean", "compile", "metrics", "store"]
 
@@ -30,7 +33,7 @@ def lab(conductor: Conductor, tmp_path_factory: pytest.TempPathFactory) -> Itera
     made = Lab(conductor, tmp_path_factory.mktemp("workflows") / "lab")
     with ExitStack() as stack:
         for rig in (RIG, PRODUCTION):
-            stack.enter_context(made.served(rig))
+            stack.enter_context(made.served(rig, sound=rig == RIG))
             stack.enter_context(made.worker(rig))
         stack.enter_context(made.worker())
         yield made
