@@ -23,7 +23,7 @@ from benchmarks.flash_time import flash_time
 from benchmarks.hil_time import hil_time
 from benchmarks.parse_time import parse_time
 from harness.pipeline.build import build
-from harness.rig.rig import fresh_seed
+from harness.rig.seeds import fresh_seed
 
 KINDS = ("parse", "bench", "camera", "flash", "hil")
 SCHEMA = 1

@@ -166,7 +166,7 @@ class Webhook:
         patterns = uploads.patterns(request.query_params.get("patterns", ""))
         wait_s = uploads.enter()
         if wait_s:
-            raise Refused(429, "too_many", "as many uploads as are taken for now", wait_s)
+            raise Refused(429, "too_many", "as many uploads as are taken at a time", wait_s)
         try:
             data = await read_body(request, uploads.most_bytes, UPLOAD_TIMEOUT_S)
             order, digest = await run_in_threadpool(uploads.keep, data, patterns)

@@ -26,6 +26,7 @@ from harness.analysis.light.video_colour import VideoColour, fit_video_colour, v
 from harness.errors import DutFailure, RigFault
 from harness.instruments.camera import Camera
 from harness.rig.camera_calibration import Calibration, Check, compare
+from harness.rig.pictures import refuse_other_pictures
 from harness.signals import RATE_HZ, Stimulus
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ CHART = (
 )  # fmt: skip
 COUNTER_S = 8.0
 REFERENCE_S = 0.7
-# LEDs in a group of hil_ramp, and how far its bytes may be from even steps: rounding, and a supply limit's rounding.
-RAMP_STEPS, RAMP_SLACK = 40, 3.0
 PARAMS = ("brightness", "color", "saturation", "speed")
 
 
@@ -352,26 +351,6 @@ def _fingerprint(
     grey = ramp.picture.mean(axis=2) - found.dark.picture.mean(axis=2)
     xy = centres_in(grey, found.leds.xy, found.leds.pitch)
     return np.where(refused, np.nan, light.mean(axis=2)), xy
-
-
-def refuse_other_pictures(dark: npt.NDArray[np.uint8], ramp: npt.NDArray[np.uint8]) -> None:
-    """A device that does not show its test pictures says nothing about the camera.
-
-    ``hil_ramp`` is four groups of 40 LEDs that brighten evenly from 0; a supply limit dims all of them alike.
-
-    Raises:
-        DutFailure: which picture is wrong.
-    """
-    if int(dark.max()) > 1:
-        raise DutFailure("hil_solid at brightness 0 is not dark", expected="bytes 0", got=f"up to {int(dark.max())}")
-    levels = ramp.max(axis=1).reshape(-1, RAMP_STEPS).astype(np.float64)
-    wanted = np.arange(RAMP_STEPS) / (RAMP_STEPS - 1) * float(levels.max())
-    off = float(np.abs(levels - wanted).max())
-    if levels.max() < RAMP_STEPS or off > RAMP_SLACK:
-        raise DutFailure(
-            "hil_ramp does not show its ramp", expected="four groups of 40 LEDs that brighten evenly",
-            got=f"bytes up to {int(levels.max())}, off by up to {off:.0f}",
-        )  # fmt: skip
 
 
 def _times(stamps: list[int]) -> npt.NDArray[np.int64]:

@@ -11,7 +11,8 @@ from harness.rig import lease as leases
 from harness.rig.config import RigConfig, chosen_rig, chosen_rig_dir, load_config
 from harness.rig.mount import Mount
 from harness.rig.profile import profile as profile_named
-from harness.rig.rig import Rig, fresh_seed
+from harness.rig.rig import Rig
+from harness.rig.seeds import fresh_seed
 
 
 def open_rig(

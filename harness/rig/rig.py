@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -395,8 +394,3 @@ class Rig:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def fresh_seed() -> int:
-    """A seed for one run: 48 bits, exact in every JSON reader."""
-    return secrets.randbits(48)

@@ -9,7 +9,7 @@ from harness.errors import BadRequest
 from harness.rig import lease as leases
 from harness.rig.config import RigConfig, chosen_rig, chosen_rig_dir, load_config
 from harness.rig.opening import lease_key
-from harness.rig.rig import fresh_seed
+from harness.rig.seeds import fresh_seed
 
 
 def serve(

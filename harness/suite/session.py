@@ -27,7 +27,7 @@ from harness.rig.config import RigConfig, chosen_rig, chosen_rig_dir, load_confi
 from harness.rig.ota import update
 from harness.rig.profile import Profile
 from harness.rig.profile import profile as profile_named
-from harness.rig.rig import fresh_seed
+from harness.rig.seeds import fresh_seed
 from harness.signals import Stimulus, four_on_floor, gated
 from harness.suite.eye import BASIC, Eye
 from harness.suite.options import SuiteOptions

@@ -11,7 +11,7 @@ from harness.bench.draws import Draws
 from harness.bench.events import EventLog
 from harness.bench.sensor import Sensor
 from harness.errors import DutFailure
-from harness.rig.camera_session import refuse_other_pictures
+from harness.rig.pictures import refuse_other_pictures
 from harness.suite import eye as eyes
 from harness.suite.eye import CHECKED_S, Eye
 
@@ -48,6 +48,7 @@ def ramp(top):
 
 
 def test_a_dimmed_ramp_is_a_ramp():
+    """No error is the assertion: the next test shows that there can be one."""
     for top in (255, 128, 60):
         refuse_other_pictures(np.zeros((160, 3), np.uint8), ramp(top))
 

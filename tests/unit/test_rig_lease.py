@@ -76,7 +76,9 @@ def test_a_dead_holder_frees_it_at_once(tmp_path):
     record = json.loads(held.path.read_text())
     held._stop.set()
     held.path.write_text(json.dumps({**record, "process_started": record["process_started"] - 1000}))
-    leases.take("r", folder=tmp_path).release()
+    younger = leases.take("r", folder=tmp_path)
+    assert younger.fencing == held.fencing + 1
+    younger.release()
 
 
 def test_only_one_of_many_threads_gets_it(tmp_path):

@@ -23,7 +23,8 @@ from harness.pipeline.patterns.spec import FADERS, Layer, PatternSpec, load_spec
 from harness.recording import Recording
 from harness.rig import open_rig
 from harness.rig.config import chosen_rig, chosen_rig_dir, load_config
-from harness.rig.rig import Rig, fresh_seed
+from harness.rig.rig import Rig
+from harness.rig.seeds import fresh_seed
 from harness.signals.bands import band_steps
 
 # What would blur or hide a single layer; everything else stands at its default.
