@@ -25,7 +25,7 @@ from harness.report.model import Card, RunReport
 from harness.report.tables import summary_lines, verdict_table
 from harness.report.trend import sparklines
 from harness.suite import workers
-from harness.suite.outcome import exit_code, missing_requirements, verdict_notes
+from harness.suite.outcome import exit_code, missing_requirements, nothing_judged, verdict_notes
 from harness.suite.results import Results
 from harness.suite.session import SuiteSession
 from harness.suite.views import notes_of
@@ -204,7 +204,8 @@ class SuiteHooks:
         facts = s.facts or self._worker_facts()
         bundle = {"project": s.bundle.project, "version": s.bundle.version, "sha256": s.bundle.sha256,
                   "git": s.bundle.manifest.get("git", "")} if s.bundle else {}  # fmt: skip
-        missing = missing_requirements(s.options.require, self.results.metrics, self.results.verdicts)
+        missing = nothing_judged(self.results.tests)
+        missing += missing_requirements(s.options.require, self.results.metrics, self.results.verdicts)
         return RunReport(
             rig=s.rig_name,
             provenance=s.provenance,

@@ -71,6 +71,13 @@ def missing_requirements(
     return lacking
 
 
+def nothing_judged(tests: Sequence[TestResult]) -> list[str]:
+    """One sentence when every test that was chosen was skipped: such a run says nothing, and so nothing good."""
+    if not tests or any(t.outcome != "skipped" for t in tests):
+        return []
+    return [f"nothing was judged: all {len(tests)} chosen tests were skipped; the first: {tests[0].message}"]
+
+
 def verdict_notes(verdicts: Sequence[dict[str, Any]]) -> list[str]:
     """One loud line when nothing could be compared, and one each for what stayed open and what is new."""
     unsure = [v for v in verdicts if v["word"] == "inconclusive"]

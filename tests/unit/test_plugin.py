@@ -178,7 +178,10 @@ def test_regression_against_the_baseline(suite_project: Any) -> None:
 
 def test_missing_capability_skips(suite_project: Any) -> None:
     tests = "import pytest\n@pytest.mark.needs('camera')\ndef test_a(rig): pass\n"
-    suite_project(tests).assert_outcomes(skipped=1)
+    result = suite_project(tests)
+    result.assert_outcomes(skipped=1)
+    assert result.ret == 11, "a run that judged nothing counts as good"
+    result.stdout.fnmatch_lines(["*nothing was judged: all 1 chosen tests were skipped*"])
     assert "camera (missing hardware)" in next(junit(suite_project).iter("skipped")).get("message")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.suite.outcome import missing_requirements, verdict_notes
+from harness.report.model import TestResult
+from harness.suite.outcome import MISSING, exit_code, missing_requirements, nothing_judged, verdict_notes
 
 
 def verdict(key: str, word: str, **more: Any) -> dict[str, Any]:
@@ -38,3 +39,11 @@ def test_a_required_verdict_lacks_what_is_open_but_not_what_is_new() -> None:
     ]
     assert missing_requirements(["verdict"], [], []) == ["required verdict: nothing was judged"]
     assert missing_requirements([], [], [NONE]) == []
+
+
+def test_a_run_that_judged_nothing_is_not_good() -> None:
+    skipped, passed = TestResult("t::a", "skipped", message="no audio"), TestResult("t::b", "passed")
+    assert nothing_judged([]) == [] and nothing_judged([skipped, passed]) == []
+    told = nothing_judged([skipped, skipped])
+    assert told == ["nothing was judged: all 2 chosen tests were skipped; the first: no audio"]
+    assert exit_code(0, [skipped, skipped], told) == MISSING
