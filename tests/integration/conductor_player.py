@@ -32,14 +32,14 @@ class Player:
         self.domains: dict[str, str] = {}
         self._own: set[str] = set()
 
-    def play(self, workflow_id: str, timeout_s: float = 150.0, until: str = "") -> dict[str, Any]:
-        """Plays a workflow and those that it starts to the end (or until a task of a reference name is open)."""
+    def play(self, workflow_id: str, timeout_s: float = 150.0, until: str = "", attempts: int = 1) -> dict[str, Any]:
+        """Plays a workflow and those that it starts to the end (or until so many attempts at a task are there)."""
         deadline = time.monotonic() + timeout_s
         while True:
             workflow = self.conductor.workflow(workflow_id)
             if workflow["status"] in CLOSED:
                 return workflow
-            if until and any(t["referenceTaskName"] == until for t in workflow["tasks"]):
+            if until and sum(t["referenceTaskName"] == until for t in workflow["tasks"]) >= attempts:
                 return workflow
             assert time.monotonic() < deadline, f"not over in time: {self.played}, {self._open(workflow)}"
             if not self._step(workflow):
