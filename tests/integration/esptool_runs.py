@@ -67,7 +67,8 @@ class Esptool:
         self.major = int(release.split(".")[0])
         self.folder = folder
         self.fast = fast
-        (folder / "esptool.cfg").write_text("")  # a developer's own settings must not leak in
+        # Not a developer's own settings. The one here: a busy machine may take longer than 0.2 s to start the stub.
+        (folder / "esptool.cfg").write_text("[esptool]\nmem_end_rom_timeout = 3\n")
 
     def command(self, url: str, *arguments: str, chip: str = "esp32s3") -> list[str]:
         """The command line; names of commands and options in the spelling of this release."""

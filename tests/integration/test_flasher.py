@@ -55,6 +55,21 @@ def test_what_is_written_is_in_flash(board, files, tmp_path, capsys):
         print(f"\n426 kB: transfer {report.transfer_s:.2f} s, all in all {report.seconds:.2f} s")
 
 
+def test_a_late_start_of_the_stub_is_waited_for(board, files, tmp_path, monkeypatch):
+    """A busy machine may hold the chip's acknowledgement back for longer than the 0.2 s that esptool would allow."""
+    held, write = [], board.console_write
+
+    def late(data):
+        if data.startswith(b"\xc0\x00\x06"):  # MEM_END with the entry point: leave download mode, run what was sent
+            held.append(time.monotonic())
+            time.sleep(0.6)
+        write(data)
+
+    monkeypatch.setattr(board, "console_write", late)
+    Flasher(tmp_path / "flash.log").flash(board.serve().serial, files[1:2])
+    assert len(held) >= 1 and board.chip.flash.read(0x8000, 3072) == files[1][1].read_bytes()
+
+
 def test_settings_stay_unless_erased(board, files, tmp_path):
     board.chip.flash.program(0x9000, b"settings")
     url = board.serve().serial
