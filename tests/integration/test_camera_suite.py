@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from harness.pipeline.build import build
 
 ROOT = Path(__file__).resolve().parents[2]
 RIGS = ROOT / "rigs"
+LATE_MS = 8.0
 RIG_FAULT = 10
 
 
@@ -36,6 +39,19 @@ def suite(rigs: Path, reports: Path, *tests: str) -> tuple[int, dict[str, Any], 
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=420, check=False)
     (run,) = reports.glob("*-sim")
     return done.returncode, json.loads((run / "metrics.json").read_text(encoding="utf-8")), done.stdout
+
+
+def test_light_eight_ms_late_is_a_regression_and_contradicts_telemetry(tmp_path: Path) -> None:
+    rigs = posed(tmp_path / "rigs", f"light_delay_ms = {LATE_MS}")
+    flash = "tests_hil/test_latency.py::test_flash_latency"
+    agree = "tests_hil/test_latency.py::test_sources_agree"
+    code, told, text = suite(rigs, tmp_path / "reports", flash, f"{flash}_against_the_baseline", agree)
+    (verdict,) = [v for v in told["verdicts"] if v["metric"] == "latency_mean"]
+    assert code == 1 and verdict["word"] == "regressed", f"{verdict}\n{text}"
+    assert verdict["shift"] == pytest.approx(LATE_MS, abs=0.6)
+    apart = next(m for m in told["metrics"] if m["name"] == "latency_camera_minus_telemetry")
+    assert apart["detail"]["disagrees"] and apart["value"] == pytest.approx(LATE_MS, abs=1.0)
+    assert "camera and wire differ by" in text
 
 
 def test_a_moved_camera_stops_the_run_before_it_is_believed(tmp_path: Path) -> None:
