@@ -46,7 +46,7 @@ def test_light_eight_ms_late_is_a_regression_and_contradicts_telemetry(tmp_path:
     flash = "tests_hil/test_latency.py::test_flash_latency"
     agree = "tests_hil/test_latency.py::test_sources_agree"
     code, told, text = suite(rigs, tmp_path / "reports", flash, f"{flash}_against_the_baseline", agree)
-    (verdict,) = [v for v in told["verdicts"] if v["metric"] == "latency_mean"]
+    (verdict,) = [v for v in told["verdicts"] if v["key"] == "hil_flash/latency_mean"]
     assert code == 1 and verdict["word"] == "regressed", f"{verdict}\n{text}"
     assert verdict["shift"] == pytest.approx(LATE_MS, abs=0.6)
     apart = next(m for m in told["metrics"] if m["name"] == "latency_camera_minus_telemetry")
