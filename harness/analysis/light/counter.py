@@ -26,6 +26,8 @@ _CLEAR = 0.2
 # Time for one LED on the wire: 24 bits of 1.25 us.
 LED_NS = 30_000
 _ROUNDS = 6
+# Of the row time: beyond them once in 16 000, and a frame called unseen that was shown is worse than one not judged.
+_SIGMAS = 4.0
 
 
 class Readings(NamedTuple):
@@ -190,16 +192,19 @@ def coverage(
     Where that is longer than a frame lasts the share is 0, and nothing can be said of single frames.
 
     Args:
-        margin: share of a frame that an exposure must keep from both ends, for jitter of frames and exposures.
+        margin: share of a frame that an exposure must keep from both ends, for jitter of frames and exposures. To it
+            comes what the row time may be wrong by, which grows away from the middle of the strips.
     """
     per_copy = LEDS // COPIES
-    row_ns = 0.0 if np.isnan(fit.row_ns) else fit.row_ns
+    row_ns, row_error_ns = (0.0, 0.0) if np.isnan(fit.row_ns) else (fit.row_ns, fit.row_error_ns)
+    off_middle = np.abs(np.nanmean(rows.reshape(STRIPS, COPIES, per_copy), axis=2) - np.nanmean(rows))
+    doubt = _SIGMAS * row_error_ns * off_middle / 1e9 * fit.fps
     each = (rows * row_ns - (np.arange(LEDS) + 0.5) * led_ns).reshape(STRIPS, COPIES, per_copy)
     first, last = np.nanmin(each, axis=2), np.nanmax(each, axis=2)
     start = _phase(readings, number, fit, time_ns, np.nanmean(each, axis=2), exposure_ns)
     middle = time_ns[:, None, None] + (first + last + exposure_ns) / 2
     place = (middle - time_ns[0]) / 1e9 * fit.fps + start
-    half = (exposure_ns + last - first) / 2e9 * fit.fps + margin
+    half = (exposure_ns + last - first) / 2e9 * fit.fps + margin + doubt
     alone = (place % 1 >= half) & (place % 1 <= 1 - half) & np.isfinite(place)
     covered = np.unique(np.floor(place[alone]).astype(np.int64))
     low, high = int(number.min()), int(number.max())
