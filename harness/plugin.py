@@ -14,6 +14,7 @@ from harness.suite.options import add_options, is_wanted, read_options
 MARKERS = (
     "long: needs much time; in wall time only with the standard profile",
     "needs(*capabilities): skipped on rigs without them: audio, wire, flashing_light, api, sim",
+    "foreign: measures over the HTTP API alone; runs on rigs whose firmware speaks no K1 sentences, and only there",
     "judged: its metrics are compared with the rig's accepted runs (what `k1hil baseline collect` repeats)",
     "reset(kind): what happens before the test: none (default), soft (reboot command) or hard (EN)",
 )

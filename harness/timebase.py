@@ -48,6 +48,16 @@ def unwrap_us32(values: Iterable[int] | npt.NDArray[Any]) -> npt.NDArray[np.int6
     return np.concatenate(([raw[0]], raw[0] + np.cumsum(steps))).astype(np.int64)
 
 
+def apart_us32(t_us: int, from_us: int) -> int:
+    """``t_us`` minus ``from_us`` around the wrap of uint32, in µs; right up to 35 minutes either way."""
+    return (t_us - from_us + WRAP_US // 2) % WRAP_US - WRAP_US // 2
+
+
+def near_us32(t_us: int, near_us: int) -> int:
+    """The 64-bit device time with the low half ``t_us`` that lies nearest to ``near_us`` (from ``uptime_ms``, say)."""
+    return near_us + apart_us32(t_us, near_us)
+
+
 class SyncPair(NamedTuple):
     """One exchange: the device took stamp ``t_us`` between ``sent_ns`` and ``received_ns`` of the host clock."""
 

@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 MOST_LABEL_CHARS = 80
+MOST_FPS = 210.0  # 160 LEDs take 4.8 ms a frame
+NOT_OF_FOREIGN = frozenset({"cpu_ratio", "frame_time_seconds", "audio_latency_seconds"})
 IDENTITY = (
     "device", "mac", "version", "git_commit", "image_sha256", "slot", "slot_state", "reset_reason", "boot_id",
 )  # fmt: skip
@@ -71,8 +73,11 @@ class _Families:
 
     def _figures(self) -> Iterator[Metric]:
         told = self._reading
+        # Firmware that does not name its image is foreign: there fps may count turns of an idle loop, cpu_percent is
+        # the used heap, frame_time_us a sum of averages, last_latency_ms computing time (docs/k1node1.md).
+        foreign = bool(told.info) and not told.info.get("image_sha256")
         fps = number(told.health.get("fps"))
-        if fps is not None:
+        if fps is not None and not (foreign and fps > MOST_FPS):
             family = GaugeMetricFamily("k1_device_fps", "Frames a second, by the pattern shown.", labels=["pattern"])
             family.add_metric([_text(told.pattern.get("id"))], fps)
             yield family
@@ -91,7 +96,7 @@ class _Families:
         )  # fmt: skip
         for name, help_text, value, unit in gauges:
             found = number(value)
-            if found is not None:
+            if found is not None and not (foreign and name in NOT_OF_FOREIGN):
                 yield GaugeMetricFamily(f"k1_device_{name}", help_text, value=found * unit)
         wifi = told.health.get("wifi")
         rssi = number(wifi.get("rssi")) if isinstance(wifi, Mapping) else None

@@ -1,243 +1,248 @@
-"""The device's HTTP API, typed: errors by kind, the rate limits kept by waiting on the rig's clock.
+"""The device's HTTP API, typed: every endpoint of the K1 device contract.
 
-Endpoints and fields are those of the K1 device contract. Only what the harness uses has a method; anything else goes
-through :meth:`DeviceApi.get` and :meth:`DeviceApi.post`.
+What comes back is the device's JSON object with checked attributes (:mod:`harness.instruments.api_answers`). What a
+firmware tells but does not know is refused by :mod:`harness.instruments.api_readings`. Every method waits out rate
+limits and raises what :meth:`~harness.instruments.api_transport.ApiTransport.call` does, ``BadAnswer`` included.
 """
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
-from typing import Any
 
-import httpx
+from harness.errors import BadRequest, DutFailure
+from harness.instruments import api_answers as told
+from harness.instruments.api_errors import (
+    ApiError,
+    BadAnswer,
+    DeviceRestarted,
+    EndpointAbsent,
+    KeyRefused,
+    NoIdentity,
+    NotMeasurable,
+    RateLimited,
+    Shadowed,
+    Truncated,
+    shown,
+)
+from harness.instruments.api_fields import Answer
+from harness.instruments.api_settings import Settings
 
-from harness.errors import BadRequest, DutFailure, RigFault
-from harness.instruments.clock import HostClock, never
+__all__ = [
+    "ApiError", "BadAnswer", "DeviceApi", "DeviceRestarted", "EndpointAbsent", "KeyRefused", "NoIdentity",
+    "NotMeasurable", "RateLimited", "Shadowed", "Truncated",
+]  # fmt: skip
 
-# How often a rate-limited request is asked again; each time the device itself says how long to wait.
-RATE_LIMIT_TRIES = 5
-MAX_WINDOW_S = 10.0
-MAX_BODY_BYTES = 4 << 20
-
-
-class ApiError(DutFailure):
-    """The device answered with an error object.
-
-    Attributes:
-        status: HTTP status.
-        code: the contract's error word (``missing_field``, ``pattern_not_found`` …), "" when the body is no error
-            object.
-        body: the parsed body.
-    """
-
-    def __init__(self, message: str, *, status: int, code: str, body: Any, got: str) -> None:
-        super().__init__(message, got=got)
-        self.status = status
-        self.code = code
-        self.body = body
+HIGHEST_INDEX = 255
+CHROMA = 12
 
 
-class RateLimited(ApiError):
-    """429 still, after waiting as long as the device asked, several times."""
+class DeviceApi(Settings):
+    """HTTP client of one device; see :class:`~harness.instruments.api_transport.ApiTransport` for its arguments."""
 
+    # ---- device ------------------------------------------------------------------------------------
 
-class KeyRefused(BadRequest):
-    """The device asks for an API key, and was given none or another one."""
+    def test_connection(self) -> Answer:
+        """``/api/test-connection``: the cheapest sign of life."""
+        return self.read(Answer, "/api/test-connection")
 
-
-class BadAnswer(DutFailure):
-    """The answer is not what HTTP or the contract promises: no JSON, no object, a missing field."""
-
-
-class DeviceApi:
-    """HTTP client of one device.
-
-    Args:
-        client: with ``base_url`` set; owned by this object from now on.
-        clock: what to wait on when rate-limited.
-    """
-
-    def __init__(self, client: httpx.Client, clock: HostClock) -> None:
-        self.client = client
-        self.clock = clock
-        self.limited = 0
-
-    # ---- any endpoint ------------------------------------------------------------------------------
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        payload: Any = None,
-        params: Mapping[str, Any] | None = None,
-        raw: bytes | None = None,
-    ) -> httpx.Response:
-        """One request, as it is: no retry, no judgement of the status.
-
-        Args:
-            payload: JSON body; POST sends ``{}`` without one, because the contract's server ignores empty bodies.
-            raw: body bytes instead (bad input on purpose).
-
-        Raises:
-            RigFault: no connection.
-            DutFailure: connected, but no answer in time or a broken one.
-        """
-        content = raw if raw is not None else None if method == "GET" else json.dumps(payload or {}).encode()
-        headers = {"Content-Type": "application/json"} if content is not None else {}
-        try:
-            return self.client.request(method, path, content=content, params=params, headers=headers)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise RigFault(
-                f"no connection to the device's API at {self.client.base_url}",
-                got=str(error) or type(error).__name__,
-                remedy="is the device on the network, and its address right? k1hil rig check",
-            ) from error
-        except httpx.HTTPError as error:
-            raise DutFailure(
-                f"no sound answer to {method} {path}",
-                expected=f"an answer within {self.client.timeout.read} s",
-                got=str(error) or type(error).__name__,
-                evidence=str(self.client.base_url),
-            ) from error
-
-    def call(self, method: str, path: str, *, payload: Any = None, params: Mapping[str, Any] | None = None) -> Any:
-        """One request whose JSON object is returned; rate limits are waited out.
-
-        Raises:
-            ApiError: the device answered with an error. RateLimited: 429 to the end.
-            KeyRefused: 401.
-            BadAnswer: not a JSON object.
-            RigFault, DutFailure: see :meth:`request`.
-        """
-        for attempt in range(RATE_LIMIT_TRIES):
-            response = self.request(method, path, payload=payload, params=params)
-            if response.status_code != 429 or attempt == RATE_LIMIT_TRIES - 1:
-                break
-            self.limited += 1
-            self.clock.wait(never, _window_s(response))
-        return _judge(method, path, response)
-
-    def get(self, path: str, **params: Any) -> Any:
-        """GET, see :meth:`call`."""
-        return self.call("GET", path, params=params or None)
-
-    def post(self, path: str, payload: Any = None) -> Any:
-        """POST of a JSON body, see :meth:`call`."""
-        return self.call("POST", path, payload=payload)
-
-    # ---- the contract ------------------------------------------------------------------------------
-
-    def health(self) -> dict[str, Any]:
+    def health(self) -> told.Health:
         """``/api/health``: status, uptime_ms, fps, memory …"""
-        return self._object("GET", "/api/health", "status", "uptime_ms", "fps")
+        return self.read(told.Health, "/api/health")
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> told.Info:
         """``/api/device/info``: device, mac, ip, build …"""
-        return self._object("GET", "/api/device/info", "device", "mac")
+        return self.read(told.Info, "/api/device/info")
 
-    def performance(self) -> dict[str, Any]:
+    def performance(self) -> told.Performance:
         """``/api/device/performance``: fps and mean times in µs."""
-        return self._object("GET", "/api/device/performance", "fps")
+        return self.read(told.Performance, "/api/device/performance")
 
-    def frame_metrics(self) -> dict[str, Any]:
+    def frame_metrics(self) -> told.FrameMetrics:
         """``/api/frame-metrics``: the last 64 frames, oldest first."""
-        return self._object("GET", "/api/frame-metrics", "frame_count", "frames")
+        return self.read(told.FrameMetrics, "/api/frame-metrics")
 
-    def patterns(self) -> list[dict[str, Any]]:
+    def metrics(self) -> dict[str, float]:
+        """``/api/metrics``: figures by name.
+
+        Raises:
+            BadAnswer: a line that is not a name and a finite number.
+        """
+        figures: dict[str, float] = {}
+        for line in self.get_text("/api/metrics").splitlines():
+            name, _, value = line.partition(" ")
+            try:
+                figures[name] = float(value)
+            except ValueError:
+                figures[name] = math.nan
+            if not name or not math.isfinite(figures[name]):
+                raise BadAnswer("GET /api/metrics: not a figure", expected="name value", got=line[:80])
+        return figures
+
+    # ---- patterns, palettes, parameters ------------------------------------------------------------
+
+    def patterns(self) -> list[told.Pattern]:
         """``/api/patterns``: index, name, id, description, audio_reactive of each."""
-        return list(self._object("GET", "/api/patterns", "patterns")["patterns"])
+        return list(self.read(told.Patterns, "/api/patterns").rows)
 
-    def current_pattern(self) -> dict[str, Any]:
+    def current_pattern(self) -> told.CurrentPattern:
         """``/api/pattern/current``: index, id, name, is_audio_reactive."""
-        return self._object("GET", "/api/pattern/current", "index", "id")
+        return self.read(told.CurrentPattern, "/api/pattern/current")
 
-    def select(self, pattern: str | int) -> dict[str, Any]:
-        """``/api/select`` by id or index."""
-        return self._object(
-            "POST", "/api/select", "id", payload={"id" if isinstance(pattern, str) else "index": pattern}
-        )
+    def select(self, pattern: str | int, *, transition: bool = False) -> told.Selected:
+        """``/api/select`` by id or index. With ``transition`` the answer may still name the old pattern.
 
-    def params(self) -> dict[str, Any]:
+        Raises:
+            BadRequest: an index that cannot be one.
+            DutFailure: the device selected another pattern (the owner's firmware takes 0 for an unknown index).
+        """
+        if not isinstance(pattern, str) and not 0 <= pattern <= HIGHEST_INDEX:
+            raise BadRequest("there is no such pattern index", expected=f"0 to {HIGHEST_INDEX}", got=str(pattern))
+        name = "id" if isinstance(pattern, str) else "index"
+        payload = {name: pattern} | ({"transition": True} if transition else {})
+        chosen = self.read(told.Selected, "/api/select", method="POST", payload=payload)
+        got = chosen.id if isinstance(pattern, str) else chosen.current_pattern
+        if not transition and got is not None and got != pattern:
+            raise DutFailure(
+                "the device selected another pattern than asked", expected=str(pattern), got=shown(chosen),
+                remedy="ask for an id of /api/patterns",
+            )  # fmt: skip
+        return chosen
+
+    def palettes(self) -> list[told.Palette]:
+        """``/api/palettes``; about 25 KB of the device's heap while it answers."""
+        return list(self.read(told.Palettes, "/api/palettes").rows)
+
+    def params(self) -> told.Params:
         """``/api/params``."""
-        return self._object("GET", "/api/params", "brightness")
+        return self.read(told.Params, "/api/params")
 
-    def set_params(self, **values: float | bool) -> dict[str, Any]:
-        """``/api/params``: sets some; returns all, as the device took them."""
-        return self._object("POST", "/api/params", "brightness", payload=values)
+    def set_params(self, **values: float | bool) -> told.Params:
+        """``/api/params``: sets some; returns all, as the device took them (out of range: the nearer edge)."""
+        return self.read(told.Params, "/api/params", method="POST", payload=values)
 
-    def reset_params(self) -> dict[str, Any]:
+    def params_bounds(self) -> dict[str, told.Bound]:
+        """``/api/params/bounds``: range of each parameter.
+
+        Raises:
+            Shadowed: ``/api/params`` answered in its place.
+        """
+        body = self.get("/api/params/bounds")
+        if any(not isinstance(row, Mapping) for row in body.values()):
+            raise Shadowed(
+                "GET /api/params/bounds is answered by /api/params", expected="min and max of each", got=shown(body),
+                remedy="this firmware cannot tell its ranges: take them from the contract (docs/k1node1.md)",
+            )  # fmt: skip
+        return {name: told.Bound.of(f"bounds of {name}", row) for name, row in body.items()}
+
+    def reset_params(self) -> told.Params:
         """``/api/reset``: parameters to their defaults."""
-        return self._object("POST", "/api/reset", "brightness")
+        return self.read(told.Params, "/api/reset", method="POST")
+
+    # ---- sound -------------------------------------------------------------------------------------
+
+    def audio_config(self, **values: float | bool) -> told.AudioConfig:
+        """``/api/audio-config``: reads, or sets the given values."""
+        return self.read(told.AudioConfig, "/api/audio-config", method="POST" if values else "GET", payload=values)
+
+    def calibrate_noise(self) -> Answer:
+        """``/api/audio/noise-calibrate``: begins; the room has to be quiet for some seconds."""
+        return self.read(Answer, "/api/audio/noise-calibrate", method="POST")
+
+    def tempo(self) -> told.Tempo:
+        """``/api/audio/tempo``."""
+        return self.read(told.Tempo, "/api/audio/tempo")
+
+    def audio_snapshot(self) -> told.Snapshot:
+        """``/api/audio/snapshot``; its ``timestamp_us`` is uint32 and wraps."""
+        return self.read(told.Snapshot, "/api/audio/snapshot")
+
+    def audio_metrics(self) -> told.AudioMetrics:
+        """``/api/audio/metrics``."""
+        return self.read(told.AudioMetrics, "/api/audio/metrics")
+
+    def audio_arrays(
+        self, count: int = 16, offset: int = 0, stride: int | None = None, *, chromagram: bool = False
+    ) -> told.Arrays:
+        """``/api/audio/arrays``: ``count`` bins of the spectrum from ``offset`` on, every ``stride``-th.
+
+        ``history`` and ``novelty`` are left to :meth:`get`: one overflows the answer, the other is never written.
+
+        Raises:
+            Truncated: fewer came than asked, or the end of the answer is missing; ask for 16 at a time.
+        """
+        params = {"count": count, "offset": offset} | ({} if stride is None else {"stride": stride})
+        params |= {"include_chromagram": 1} if chromagram else {}
+        body = self.get("/api/audio/arrays", **params)
+        lengths = [len(body[name]) for name in ("spectrogram", "tempi") if isinstance(body.get(name), list)]
+        if "count" not in body or lengths != [count, count]:
+            raise Truncated(
+                "GET /api/audio/arrays is not whole", expected=f"{count} bins and tempi, then count, offset, stride",
+                got=f"{lengths} values and {', '.join(body)}", remedy="ask for 16 bins at a time",
+            )  # fmt: skip
+        arrays = told.Arrays.of("GET /api/audio/arrays", body)
+        if chromagram and len(arrays.chromagram or ()) != CHROMA:
+            raise Truncated("GET /api/audio/arrays is not whole", expected=f"{CHROMA} values of the chromagram",
+                            got=str(len(arrays.chromagram or ())), remedy="ask for 16 bins at a time")  # fmt: skip
+        return arrays
+
+    # ---- light and time ----------------------------------------------------------------------------
 
     def led_frame(self) -> list[str]:
-        """``/api/leds/frame``: 160 colours as ``RRGGBB``."""
-        return [str(colour) for colour in self._object("GET", "/api/leds/frame", "data")["data"]]
+        """``/api/leds/frame``: 160 colours as ``RRGGBB``.
 
-    def tempo(self) -> dict[str, Any]:
-        """``/api/audio/tempo``."""
-        return self._object("GET", "/api/audio/tempo", "tempo_confidence", "top_bins")
+        Nothing in the answer of the owner's firmware tells how old it is, or whether it is of one piece: see
+        :func:`~harness.instruments.api_readings.fresh_led_frame` and ``still_led_frame`` there. ``fmt`` is never
+        sent: that firmware then reads freed memory.
 
-    def audio_snapshot(self) -> dict[str, Any]:
-        """``/api/audio/snapshot``; its ``timestamp_us`` is uint32 and wraps."""
-        return self._object("GET", "/api/audio/snapshot", "vu_level", "update_counter", "timestamp_us")
+        Raises:
+            Truncated: not as many colours as the answer itself says.
+        """
+        frame = self.read(told.LedFrame, "/api/leds/frame")
+        if len(frame.data) != frame.limit:
+            raise Truncated("GET /api/leds/frame is not whole", expected=f"{frame.limit} colours",
+                            got=str(len(frame.data)))  # fmt: skip
+        return list(frame.data)
 
-    def audio_config(self, **values: float | bool) -> dict[str, Any]:
-        """``/api/audio-config``: reads, or sets the given values."""
-        return self._object("POST" if values else "GET", "/api/audio-config", "microphone_gain", payload=values)
+    def beat_events(self) -> told.BeatEvents:
+        """``/api/beat-events/recent``. Empty says nothing of beats: see ``api_readings.beats``."""
+        return self.read(told.BeatEvents, "/api/beat-events/recent")
 
-    def latency_probe(self) -> dict[str, Any]:
+    def beat_dump(self) -> told.BeatEvents:
+        """``/api/beat-events/dump``: as :meth:`beat_events`, more at once."""
+        return self.read(told.BeatEvents, "/api/beat-events/dump")
+
+    def beat_info(self) -> told.Fill:
+        """``/api/beat-events/info``: how full the queue is."""
+        return self.read(told.Fill, "/api/beat-events/info")
+
+    def led_tx_info(self) -> told.Fill:
+        """``/api/led-tx/info``: stamps kept, and room for how many."""
+        return self.read(told.Fill, "/api/led-tx/info")
+
+    def led_tx(self, since_us: int, limit: int = 64) -> told.LedTx:
+        """``/api/led-tx/recent``: starts of transmission from ``since_us`` (uint32) on.
+
+        A start has to be given: without, the owner's firmware returns the oldest of its ring, and some 25 at most.
+        """
+        return self.read(told.LedTx, "/api/led-tx/recent", params={"since_us": since_us % (1 << 32), "limit": limit})
+
+    def led_tx_dump(self, since_us: int) -> told.LedTx:
+        """``/api/led-tx/dump``: as :meth:`led_tx`, up to 41 at once."""
+        return self.read(told.LedTx, "/api/led-tx/dump", params={"since_us": since_us % (1 << 32)})
+
+    def latency_probe(self) -> told.Probe:
         """``/api/latency/probe``."""
-        return self._object("GET", "/api/latency/probe", "timestamp_us")
+        return self.read(told.Probe, "/api/latency/probe")
 
-    def _object(self, method: str, path: str, *fields: str, payload: Any = None) -> dict[str, Any]:
-        answer = self.call(method, path, payload=payload)
-        missing = [name for name in fields if name not in answer]
-        if missing:
-            raise BadAnswer(
-                f"{method} {path} lacks {', '.join(missing)}", expected=", ".join(fields), got=str(answer)[:300]
-            )
-        return dict(answer)
+    def latency_align(self, t_us: int) -> told.Align:
+        """``/api/latency/align``: the transmission nearest to a device time (µs, cut to uint32)."""
+        return self.read(told.Align, "/api/latency/align", params={"t_us": t_us % (1 << 32)})
 
-    def close(self) -> None:
-        """Closes the connections."""
-        self.client.close()
+    def rmt(self) -> told.Rmt:
+        """``/api/rmt``. All zero says nothing of the strip: see ``api_readings.longest_rmt_gap_us``."""
+        return self.read(told.Rmt, "/api/rmt")
 
-
-def _window_s(response: httpx.Response) -> float:
-    """How long the device asks to wait, bounded; its answers are untrusted."""
-    text = response.headers.get("X-RateLimit-NextAllowedMs", "")
-    wait_ms = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 200
-    return min(MAX_WINDOW_S, max(0.001, wait_ms / 1000))
-
-
-def _judge(method: str, path: str, response: httpx.Response) -> Any:
-    if len(response.content) > MAX_BODY_BYTES:
-        raise BadAnswer(
-            f"{method} {path} answers with {len(response.content)} bytes", expected=f"at most {MAX_BODY_BYTES}"
-        )
-    try:
-        body = response.json()
-    except (ValueError, RecursionError):
-        body = None
-    if response.is_success:
-        if not isinstance(body, dict):
-            raise BadAnswer(f"{method} {path} answers without a JSON object", got=response.text[:200])
-        return body
-    if response.status_code == 401:
-        raise KeyRefused(
-            f"{method} {path}: the device asks for an API key",
-            expected="the key set with its console command apikey",
-            got="a wrong key" if "X-API-Key" in response.request.headers else "no key",
-            remedy="put it into the environment as K1HIL_API_KEY; on the bench, `apikey -` on the console removes it",
-        )
-    code = str(body.get("error", "")) if isinstance(body, dict) else ""
-    kind = RateLimited if response.status_code == 429 else ApiError
-    raise kind(
-        f"{method} {path} answers {response.status_code}",
-        status=response.status_code,
-        code=code,
-        body=body,
-        got=response.text[:200],
-    )
+    def reset_rmt(self) -> Answer:
+        """``/api/rmt/reset``."""
+        return self.read(Answer, "/api/rmt/reset", method="POST")

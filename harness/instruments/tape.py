@@ -29,9 +29,7 @@ class Tape:
         self._played_ns: list[int] = []
         self._blocks: list[npt.NDArray[np.float32]] = []
 
-    def add(
-        self, first: int, block: npt.NDArray[np.float32], now_ns: int, captured_ns: int, played_ns: int
-    ) -> None:
+    def add(self, first: int, block: npt.NDArray[np.float32], now_ns: int, captured_ns: int, played_ns: int) -> None:
         """A block [n, 2] whose first frame is ``first``, handed to us at ``now_ns``.
 
         Args:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.errors import DutFailure
+from harness.errors import BadRequest, DutFailure
 from harness.instruments.clock import never
 from harness.instruments.console import SECRET_VERBS, Console
 from harness.recording import FRAME_COLUMNS, LEDS, Columns, no_pixels
@@ -84,10 +84,12 @@ class Telemetry:
     Args:
         console: where the sentences come from.
         seed: of the tokens of clock exchanges; None draws them afresh, so that no answer to an earlier run is taken.
+        spoken: whether the device's firmware knows the sentences at all.
     """
 
-    def __init__(self, console: Console, seed: int | None = None) -> None:
+    def __init__(self, console: Console, seed: int | None = None, *, spoken: bool = True) -> None:
         self.console = console
+        self.spoken = spoken
         self._tokens = random.Random(seed)
         self.clock = console.clock
         self._frames = _FrameStore()
@@ -113,6 +115,19 @@ class Telemetry:
             if sentence.type in ("ACK", "NAK", "SYN") or identity is not None:
                 self._replies.append((host_ns, sentence))
 
+    def need(self, what: str) -> None:
+        """Refuses ``what`` on firmware without sentences, before anything is sent or written.
+
+        Raises:
+            BadRequest: it is.
+        """
+        if not self.spoken:
+            raise BadRequest(
+                f"{what} needs K1 sentences on the console, which this rig's firmware does not speak",
+                expected="[dut] sentences = true", got="false in the rig file",
+                remedy="what can be measured without them: docs/k1node1.md",
+            )  # fmt: skip
+
     # ---- commands ----------------------------------------------------------------------------------
 
     def command(self, line: str, timeout_s: float = COMMAND_TIMEOUT_S) -> Sentence:
@@ -127,6 +142,7 @@ class Telemetry:
 
     def _exchange(self, line: str, timeout_s: float) -> tuple[int, Sentence]:
         verb = line.split()[0] if line.split() else ""
+        self.need(f"the command '{verb}'")
         self.console.pump()
         seen = len(self._replies)
         self.console.send(line)

@@ -148,5 +148,15 @@ def _check_rest(config: RigConfig) -> list[Finding]:
         Finding("network", "ok", config.api.base_url or "address as the device reports it"),
         Finding("LED supply", "ok", power),
         Finding("stroboscopic patterns", "ok" if config.flashing_allowed else "absent", flashing),
-        Finding("wire", "absent", "no tap on the strip wires: pixels come from telemetry alone"),
+        *_check_sentences(config.dut.sentences),
+    ]
+
+
+def _check_sentences(spoken: bool) -> list[Finding]:
+    if spoken:
+        return [Finding("wire", "absent", "no tap on the strip wires: pixels come from telemetry alone")]
+    left = "nothing is flashed, reset or recorded; over HTTP only what docs/k1node1.md lists"
+    return [
+        Finding("wire", "absent", "no tap on the strip wires: pixels come from the HTTP API, unsynchronised"),
+        Finding("telemetry", "absent", f"[dut] sentences is off: {left}"),
     ]

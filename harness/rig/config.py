@@ -31,6 +31,7 @@ class DutConfig(_Table):
     mac: Mac | None = Field(default=None, description="chip MAC; flashing refuses any other chip")
     patterns: tuple[str, ...] = Field(default=(), description="pattern ids, for firmware without a manifest")
     boot_timeout_s: float = Field(default=15.0, gt=0, le=300, description="reset to the device's ID sentence")
+    sentences: bool = Field(default=True, description="its firmware speaks K1 sentences on the console")
 
 
 class PortConfig(_Table):
@@ -184,13 +185,30 @@ class RigConfig(_Table):
                 raise ValueError("bench: a physical rig has no [bench] table; it belongs to virtual rigs")
             if not self.console.named:
                 raise ValueError("console: a physical rig needs port, serial_number or mac in [console]")
+            self._fits_sentences()
             if self.bench_status and self.provenance != "simulated":
                 raise ValueError("bench_status: only a served virtual board has one; remove it")
         elif self.console.named or self.flash.named or self.api.base_url or self.audio.device or self.bench_status:
             raise ValueError("kind: a virtual rig has no ports, address or speaker of its own; remove them")
+        elif not self.dut.sentences:
+            raise ValueError("dut.sentences: the virtual board runs firmware that speaks them; remove it")
         elif self.provenance == "hardware":
             raise ValueError("provenance: what a virtual rig measures is simulated")
         return self
+
+    def _fits_sentences(self) -> None:
+        """What a rig must say itself when its device cannot."""
+        if self.dut.sentences:
+            return
+        if not self.api.base_url:
+            raise ValueError("api.base_url: firmware without K1 sentences reports no address; give it")
+        if not self.dut.patterns:
+            raise ValueError("dut.patterns: firmware without K1 sentences has no manifest; name its patterns")
+        if self.current_limit_a > 0:
+            raise ValueError(
+                "led_current_limit_a: firmware without K1 sentences cannot be limited; use a supply that carries all"
+                " LEDs on full white, and set 0"
+            )
 
     @property
     def simulated(self) -> bool:

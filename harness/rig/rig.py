@@ -70,7 +70,7 @@ class Rig:
         self._mount = mount
         self.clock = mount.clock
         self.console = Console(mount.port, mount.clock, folder / "console.log")
-        self.telemetry = Telemetry(self.console, seed)
+        self.telemetry = Telemetry(self.console, seed, spoken=config.dut.sentences)
         self.audio = mount.audio
         self.tap = mount.tap
         self.board = mount.board
@@ -87,7 +87,8 @@ class Rig:
     @property
     def capabilities(self) -> set[str]:
         """Of console, telemetry, reset, flash, api, audio, wire, camera, flashing_light, capped, sim."""
-        have = {"console", "telemetry", "reset", "flash", "api"}
+        have = {"console", "api"}
+        have |= {"telemetry", "reset", "flash"} if self.telemetry.spoken else set()
         have |= {"audio"} if self.audio is not None else set()
         have |= {"wire"} if self.tap is not None else set()
         have |= {"camera"} if self.config.camera.present else set()
@@ -181,7 +182,7 @@ class Rig:
             RigFault: no address in time.
         """
         if self._api is None:
-            self._api = self._mount.api(self.wait_network().ip)
+            self._api = self._mount.api(self.wait_network().ip if self.telemetry.spoken else "")
         return self._api
 
     def wait_network(self, timeout_s: float = NETWORK_TIMEOUT_S) -> Identity:
@@ -259,7 +260,8 @@ class Rig:
         self._bundle = bundle
 
     def refuse_foreign(self, bundle: FirmwareBundle) -> None:
-        """Raises BadRequest for an image of the virtual board on a physical rig."""
+        """Raises BadRequest for an image of the virtual board on a physical rig, or where nothing proves what runs."""
+        self.telemetry.need("flashing")
         refuse_foreign(bundle, self.name, self.provenance)
 
     def reset(self, kind: ResetKind = "hard", timeout_s: float | None = None) -> Identity:
@@ -291,6 +293,7 @@ class Rig:
         Raises:
             DutFailure: no ID sentence of a new boot in time.
         """
+        self.telemetry.need("a proven boot")
         self.lease.validate()
         before = self._identity.boot_id if self._identity else ""
         self.console.pump()

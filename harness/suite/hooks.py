@@ -98,6 +98,19 @@ class SuiteHooks:
         if "pattern" in metafunc.fixturenames and "pattern" not in _own_parameters(metafunc):
             metafunc.parametrize("pattern", [p.id for p in self.session.patterns])
 
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Tests marked ``foreign`` are for firmware without K1 sentences; there, all others of the rig are skipped."""
+        foreign = [item for item in items if item.get_closest_marker("foreign")]
+        if self.session.config.dut.sentences:
+            if foreign:
+                items[:] = [item for item in items if item not in foreign]
+                self.config.hook.pytest_deselected(items=foreign)
+            return
+        reason = f"rig '{self.session.rig_name}' has no telemetry: its firmware speaks no K1 sentences"
+        for item in items:
+            if item not in foreign and "rig" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
     # ---- each test ---------------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)

@@ -15,7 +15,7 @@ import pytest
 from harness.baseline.fingerprint import fingerprint
 from harness.baseline.gate import Gate
 from harness.baseline.store import Baseline, baseline_path
-from harness.errors import DutFailure, K1HilError
+from harness.errors import BadRequest, DutFailure, K1HilError
 from harness.pipeline.build import build, built
 from harness.recording import Recording
 from harness.report.cards import add_camera, card
@@ -113,11 +113,19 @@ class SuiteSession:
     def find_firmware(self, tell: Callable[[str], None]) -> None:
         """The image named on the command line or by the controlling process, else a build from source.
 
-        Without ``--firmware``, ``--no-flash`` trusts ``[dut] patterns`` of the rig file instead of building.
+        Without ``--firmware``, ``--no-flash`` trusts ``[dut] patterns`` of the rig file instead of building. Where the
+        device's firmware speaks no K1 sentences it is foreign: it is neither built nor replaced.
 
         Raises:
             BadRequest, BuildFailed: see :mod:`harness.pipeline.build`.
         """
+        if not self.config.dut.sentences:
+            if self.options.firmware is not None:
+                raise BadRequest(
+                    f"rig '{self.rig_name}': its firmware has no K1 sentences, so nothing can prove what was flashed",
+                    expected="no --firmware", remedy="flash through a rig file without `sentences = false`",
+                )  # fmt: skip
+            return
         if self.shared:
             self.bundle = FirmwareBundle.load(Path(self.shared["firmware"])) if self.shared["firmware"] else None
         elif self.options.firmware is not None:
@@ -188,7 +196,8 @@ class SuiteSession:
         try:
             if self.options.flash and self.bundle is not None:
                 self._bring(rig, self.bundle, progress)
-            self.facts = {"firmware": rig.identity.to_json(), "cost_model": rig.cost_model}
+            told = rig.identity.to_json() if self.config.dut.sentences else {}
+            self.facts = {"firmware": told, "cost_model": rig.cost_model}
             self.facts["fingerprint"] = self.fingerprint
         except BaseException as error:
             with closing(rig):
