@@ -25,7 +25,7 @@ hil: setup
 	  echo; echo "From now on:  .venv/bin/pytest tests_hil --rig $(RIG)"; }
 
 # Two files at a time, in their order: much of it is waiting.
-# K1HIL_LAB=1 adds what takes long or needs more programs.
+# K1HIL_LAB=1 adds what takes many minutes.
 test: setup
 	@.venv/bin/pytest tests -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
