@@ -124,7 +124,7 @@ class Lab:
         who = ("--rig", rig) if rig else ("--role", "build")
         words = ("worker", *who, "--rig-dir", str(self.rigs), "--server", self.client.api_url,
                  "--store", str(self.store), "--state", str(self.folder / "workers" / name))  # fmt: skip
-        hears = self.board[rig]["environment"] if rig else {}
+        hears = self.board[rig]["environment"] if rig in self.board else {}
         with self._process(f"worker-{name}", *words, *more, environment=hears):
             yield
 
