@@ -1,11 +1,12 @@
 """Proves that the suite sees what it should: every mutant turns exactly the committed set of tests red.
 
-    python -m tests.mutants [NAME ...] [--jobs N] [--runs N] [--healthy N] [--accept] [--list]
+    python -m tests.mutants [NAME ...] [--jobs N] [--runs N] [--healthy N] [--fresh] [--accept] [--list]
 
 A mutant is a patch of the firmware's source (`tests/mutants/*.patch`, one behaviour each). It is built from source and
 judged by plain `pytest tests_hil --rig sim --firmware X`; nothing in the image, its telemetry or its log names it. The
-healthy firmware must be all green. Every run draws a fresh seed. Tests that no mutant turns red prove nothing yet: they
-are listed. docs/mutants.md tells how to add one.
+healthy firmware must be all green, with a fresh seed each time. A mutant is judged with the seed its set was seen with
+(`seeds.json`), so that a difference comes from what changed; `--fresh` draws new ones. Tests that no mutant turns red
+prove nothing yet: they are listed. docs/mutants.md tells how to add one.
 """
 
 from __future__ import annotations
@@ -30,21 +31,22 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="firmwares at a time (default 2)")
     parser.add_argument("--runs", type=int, default=1, help="runs of each mutant, each with its own seed (default 1)")
     parser.add_argument("--healthy", type=int, default=3, help="runs of the healthy firmware (default 3)")
+    parser.add_argument("--fresh", action="store_true", help="fresh seeds instead of the committed ones")
     parser.add_argument("--accept", action="store_true", help="write what was seen as the expectation; review it")
     parser.add_argument("--list", action="store_true", help="list the mutants and stop")
     return parser.parse_args()
 
 
-def run_all(work: Sequence[str], jobs: int) -> list[Judgement]:
-    """Judges the named firmwares, ``jobs`` at a time, and tells of each as it is done."""
+def run_all(work: Sequence[tuple[str, int | None]], jobs: int) -> list[Judgement]:
+    """Judges firmwares by name and seed, ``jobs`` at a time, and tells of each as it is done."""
     slots: queue.Queue[Slot] = queue.Queue()
     for index in range(jobs):
         slots.put(Slot(index))
 
-    def one(name: str) -> Judgement:
+    def one(job: tuple[str, int | None]) -> Judgement:
         slot = slots.get()
         try:
-            j = slot.judge(name)
+            j = slot.judge(*job)
         finally:
             slots.put(slot)
         print(f"{j.name:28} {j.seconds:5.0f} s  seed {j.seed:>15}  {len(j.red):3} red", flush=True)
@@ -70,18 +72,24 @@ def differences(judgements: Sequence[Judgement], wanted: RedSets) -> Iterator[st
             yield f"{run}: green, expected red: {test}"
 
 
-def accepting(judgements: Sequence[Judgement], before: RedSets) -> RedSets:
-    """The committed sets with what was seen in place of what was expected.
+def agreed(judgements: Sequence[Judgement]) -> dict[str, Judgement]:
+    """The first judgement of each mutant whose runs all came to the same.
 
-    A mutant whose runs disagree, or that could not be judged, keeps its old set: a red that depends on the seed is a
-    flaw of the test, not an expectation.
+    A red that depends on the seed is a flaw of the test, not an expectation.
     """
-    after = {name: tests for name, tests in before.items() if name in patches()}
-    for name in {j.name for j in judgements} - {HEALTHY}:
+    found = {}
+    for name in dict.fromkeys(j.name for j in judgements if j.name != HEALTHY):
         runs = [j for j in judgements if j.name == name]
         if not any(j.trouble for j in runs) and all(j.red == runs[0].red for j in runs):
-            after[name] = runs[0].red
-    return after
+            found[name] = runs[0]
+    return found
+
+
+def accepting(judgements: Sequence[Judgement], before: RedSets) -> RedSets:
+    """The committed sets with what was seen in place of what was expected; old ones where runs disagree or failed."""
+    known = patches()
+    kept = {name: tests for name, tests in before.items() if name in known}
+    return kept | {name: j.red for name, j in agreed(judgements).items()}
 
 
 def never_red(judgements: Sequence[Judgement], wanted: RedSets) -> Iterator[str]:
@@ -110,11 +118,16 @@ def main() -> int:
     names = [n for n in arguments.names or known if n != HEALTHY]
     healthy = arguments.healthy if not arguments.names or HEALTHY in arguments.names else 0
     started = time.monotonic()
-    judgements = run_all([HEALTHY] * healthy + [n for n in names for _ in range(arguments.runs)], arguments.jobs)
+    seeds = {} if arguments.fresh else expected.load_seeds()
+    first = [(name, seeds.get(name)) for name in names]
+    more: list[tuple[str, int | None]] = [(name, None) for name in names for _ in range(arguments.runs - 1)]
+    judgements = run_all([(HEALTHY, None)] * healthy + first + more, arguments.jobs)
     wanted = expected.load()
     if arguments.accept:
         wanted = accepting(judgements, wanted)
         expected.save(wanted)
+        kept = {name: seed for name, seed in expected.load_seeds().items() if name in known}
+        expected.save_seeds(kept | {name: int(j.seed) for name, j in agreed(judgements).items()})
     green = list(never_red(judgements, wanted)) if names == known else []
     if green:
         print("\ntests that no mutant turns red:", *green, sep="\n  ")

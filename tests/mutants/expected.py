@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 FILE = Path(__file__).parent / "expected.json"
+SEEDS = Path(__file__).parent / "seeds.json"
 _ID = re.compile(r"([^\[]+)(?:\[(.*)\])?", re.DOTALL)
 RedSets = dict[str, set[str]]
 
@@ -45,4 +46,16 @@ def save(red_sets: RedSets, path: Path = FILE) -> None:
         blocks.append(f" {json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n }")
     scratch = path.with_suffix(".tmp")
     scratch.write_text("{\n" + ",\n".join(blocks) + "\n}\n", encoding="utf-8")
+    scratch.replace(path)
+
+
+def load_seeds(path: Path = SEEDS) -> dict[str, int]:
+    """Seed by mutant with which its set was seen; the same image and seed give the same bytes."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+
+def save_seeds(seeds: dict[str, int], path: Path = SEEDS) -> None:
+    """Writes one line per mutant."""
+    scratch = path.with_suffix(".tmp")
+    scratch.write_text(json.dumps(seeds, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     scratch.replace(path)

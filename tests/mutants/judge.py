@@ -61,15 +61,18 @@ class Slot:
         if not harness.is_symlink():
             harness.symlink_to(ROOT / "harness", target_is_directory=True)
 
-    def judge(self, name: str) -> Judgement:
-        """Builds ``name`` and judges it; the tool's own trouble is told in ``.trouble``, never raised."""
+    def judge(self, name: str, seed: int | None = None) -> Judgement:
+        """Builds ``name`` and judges it, with a fresh seed where none is given.
+
+        The tool's own trouble is told in ``.trouble``, never raised.
+        """
         started = time.monotonic()
         judgement = Judgement(name)
         try:
             self._restore()
             if name != HEALTHY:
                 self._patch(HERE / f"{name}.patch")
-            self._run_suite(self._build(), judgement)
+            self._run_suite(self._build(), judgement, seed)
         except (subprocess.SubprocessError, OSError, ET.ParseError) as error:
             output = getattr(error, "output", None) or ""
             judgement.trouble = f"{error}\n{str(output)[-2000:]}"
@@ -102,13 +105,14 @@ class Slot:
         _run(command, self.folder, environment, BUILD_LIMIT_S)
         return self.firmware / ".pio" / "build" / "sim" / "firmware.bin"
 
-    def _run_suite(self, image: Path, judgement: Judgement) -> None:
+    def _run_suite(self, image: Path, judgement: Judgement, seed: int | None) -> None:
         junit = self.folder / "junit.xml"
         junit.unlink(missing_ok=True)
         reports = self.folder / "reports"
         shutil.rmtree(reports, ignore_errors=True)
         command = [sys.executable, "-m", "pytest", "tests_hil", "--rig", "sim", "--firmware", str(image), "-q"]
         command += ["--tb=short", f"--junitxml={junit}", "--reports", str(reports), "--keep-recordings", "none"]
+        command += ["--seed", str(seed)] if seed is not None else []
         code, text = _call([*command, "-p", "no:cacheprovider"], ROOT, dict(os.environ), SUITE_LIMIT_S)
         log = self.folder / f"{judgement.name}.log"
         log.write_text(text, encoding="utf-8")

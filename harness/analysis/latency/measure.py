@@ -18,6 +18,8 @@ from harness.metric import Metric
 from harness.recording import Recording
 from harness.timebase import ClockFit, Trust, choose_trust
 
+_CONTRADICTS = 3.29 / 1.96  # half widths are of 95 %; this makes them 99.9 %
+
 
 def measure(recording: Recording, *, followers: bool = False) -> list[Latency]:
     """Latency by every source of the recording that shows edges, best first: camera, strip wire, telemetry.
@@ -126,9 +128,12 @@ class Disagreement(NamedTuple):
 
 
 def disagreement(first: Latency, second: Latency) -> Disagreement:
-    """Whether two sources contradict each other. Both heard the same edges, so the sampling error counts once."""
+    """Whether two sources contradict each other. Both heard the same edges, so the sampling error counts once.
+
+    A contradiction fails a device: like a verdict, chance alone may bring it about once in a thousand runs.
+    """
     difference = first.mean.value - second.mean.value
-    statistical = max(first.mean.half_width, second.mean.half_width)
+    statistical = _CONTRADICTS * max(first.mean.half_width, second.mean.half_width)
     allowed = statistical + first.clock_ms + second.clock_ms
     return Disagreement(difference, allowed, abs(difference) > allowed)
 
