@@ -44,8 +44,9 @@ layers:
     audio:
       - {source: loudness, drives: level, amount: 0.8}
 """
-# A part of the suite is enough to show the way; the shipped selections take longer.
-PARTS = {"led": "pattern_lit or obeys_brightness", "audio": "pattern_reacts", "figures": "frame_fits"}
+# A part of the suite, briefly, is enough to show the way; the shipped selections and profile take longer.
+PARTS = {"profile": "quick", "led": "pattern_lit or obeys_brightness", "audio": "pattern_reacts",
+         "figures": "frame_fits"}  # fmt: skip
 
 
 class Demo:
