@@ -99,6 +99,7 @@ class Lab:
         self.repository = Repository(folder / "repo")
         self.store = folder / "store"
         self.board: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, subprocess.Popen[str]] = {}
 
     @contextmanager
     def served(self, rig: str, *, sound: bool = False) -> Iterator[dict[str, Any]]:
@@ -146,6 +147,8 @@ class Lab:
                 if found["status"] in CLOSED or (until and until in open_):
                     return found
                 words = told(found)
+            ended = [name for name, process in self._running.items() if process.poll() is not None]
+            assert not ended, f"ended by itself: {', '.join(ended)}; {words}\n{self.logs()}"
             assert time.monotonic() < deadline, f"not over in time: {words}\n{self.logs()}"
             time.sleep(LOOK_EVERY_S)
 
@@ -183,9 +186,11 @@ class Lab:
                 [sys.executable, "-m", "harness.cli", *words], cwd=ROOT, env=environ, text=True, stderr=log,
                 stdout=subprocess.PIPE if lines else log, start_new_session=True,
             )  # fmt: skip
+        self._running[name] = process
         try:
             yield process
         finally:
+            del self._running[name]
             _end(process)
 
 

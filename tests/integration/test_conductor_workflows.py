@@ -5,6 +5,7 @@ First the demonstration, step by step; then every step of ``firmware-ci-cd`` tha
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -103,7 +104,7 @@ def test_compiler_error_stops_at_compile(lab: Lab) -> None:
 
 def test_too_much_memory_stops_at_metrics(lab: Lab) -> None:
     before = lab.running(RIG)
-    big = f"static volatile uint8_t big[260 * 1024];\n    big[0] = 1;\n    {RENDER}"
+    big = f"static volatile uint8_t big[260 * 1024];\n    big[0] = big[1];\n    {RENDER}"
     done = ci_cd(lab, lab.repository.changed(APP, RENDER, big))
     only_failed(lab, done, "metrics", before)
     assert "ram" in output(done, "metrics")["why"]
@@ -149,12 +150,13 @@ def test_lost_firmware_stops_at_rollback(lab: Lab) -> None:
     finally:
         away.rename(kept)
     # A person repairs the store and rolls back by hand.
-    rescue = lab.finished(lab.start("firmware-rollback", RIG, to=name, watch_s=WATCH_S))
+    rescue = lab.finished(lab.start("firmware-rollback", RIG, to=name, watch_s=WATCH_S,
+                                    expected_sha256=lab.running(RIG)))  # fmt: skip
     assert rescue["status"] == "COMPLETED" and lab.running(RIG) == output(rescue, "rollback")["sha256"], told(rescue)
 
 
 def _name_of(lab: Lab, commit: str) -> str:
     """What the store calls a build of this commit: the name of another one, with this commit in it."""
-    other = next(a for a in ArtifactStore(str(lab.store)).all("firmware") if a.details.get("commit"))
-    known = str(other.details["commit"])
-    return other.name.replace(known, commit[: len(known)])
+    kept = ArtifactStore(str(lab.store)).all("firmware")
+    name, other = next(found for a in kept if (found := re.fullmatch(r"v[\d.]+-([0-9a-f]{7})-sim", a.name))).group(0, 1)
+    return str(name).replace(str(other), commit[:7])
