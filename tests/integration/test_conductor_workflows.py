@@ -5,7 +5,6 @@ First the demonstration, step by step; then every step of ``firmware-ci-cd`` tha
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -15,7 +14,6 @@ import pytest
 
 from harness.conductor.register import register
 from harness.conductor.rest import Conductor
-from harness.pipeline.artifacts import ArtifactStore
 from tools.conductor_demo import PRODUCTION, RIG, STEPS, WATCH_S, Demo
 from tools.conductor_lab import REPO, SLOW, Lab, output, tasks, told
 
@@ -110,14 +108,19 @@ def test_too_much_memory_stops_at_metrics(lab: Lab) -> None:
     assert "ram" in output(done, "metrics")["why"]
 
 
-def test_taken_name_stops_at_store(lab: Lab) -> None:
-    """A name never changes its content: what lies there already came from somewhere else."""
+def test_store_that_is_gone_stops_at_store(lab: Lab) -> None:
     before = lab.running(RIG)
-    commit = lab.repository.changed(APP, RENDER, RENDER)
-    name = _name_of(lab, commit)
-    ArtifactStore(str(lab.store)).put_bytes("firmware", name, b"something else", ".bin")
-    done = ci_cd(lab, commit)
+    shelf = lab.store / "firmware"
+    shelf.mkdir(parents=True, exist_ok=True)
+    away = shelf.rename(lab.folder / "away")
+    shelf.write_text("a disk that is not mounted looks much like this")
+    try:
+        done = ci_cd(lab, lab.repository.changed(APP, RENDER, f"{RENDER}  // for ever"))
+    finally:
+        shelf.unlink()
+        away.rename(shelf)
     only_failed(lab, done, "store", before)
+    assert len(tasks(done, "store")) == 4, "once, and three times more after a pause"
 
 
 def test_known_bad_image_stops_at_deploy(lab: Lab) -> None:
@@ -153,10 +156,3 @@ def test_lost_firmware_stops_at_rollback(lab: Lab) -> None:
     rescue = lab.finished(lab.start("firmware-rollback", RIG, to=name, watch_s=WATCH_S,
                                     expected_sha256=lab.running(RIG)))  # fmt: skip
     assert rescue["status"] == "COMPLETED" and lab.running(RIG) == output(rescue, "rollback")["sha256"], told(rescue)
-
-
-def _name_of(lab: Lab, commit: str) -> str:
-    """What the store calls a build of this commit: the name of another one, with this commit in it."""
-    kept = ArtifactStore(str(lab.store)).all("firmware")
-    name, other = next(found for a in kept if (found := re.fullmatch(r"v[\d.]+-([0-9a-f]{7})-sim", a.name))).group(0, 1)
-    return str(name).replace(str(other), commit[:7])
