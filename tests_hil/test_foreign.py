@@ -1,32 +1,44 @@
-"""What the HTTP API tells of firmware without K1 sentences; a figure it cannot give is skipped with the reason."""
+"""What firmware without K1 sentences tells by HTTP and in its log; a figure it cannot give is skipped with why."""
 
 import statistics
 
 import pytest
 
-from harness.instruments import api_boot, api_readings
+from harness.instruments import api_boot, api_readings, node1_console
 from harness.instruments.api import NotMeasurable
 from harness.metric import Metric
 
 pytestmark = [pytest.mark.needs("api"), pytest.mark.foreign]
+LOG_S = 5.5  # a line comes once a second, and some are torn
+
+
+def measured(reading, source):
+    """What a reading gives, or the test is skipped where this firmware has no such figure."""
+    try:
+        return reading(source)
+    except NotMeasurable as error:
+        pytest.skip(f"not measurable: {error.message} ({error.remedy})")
 
 
 @pytest.fixture
 def read(rig):
-    """``read(reading)``: of one boot, or skipped where this firmware has no such figure."""
+    """``read(reading)``: over HTTP, of one boot."""
 
     def take(reading):
         with api_boot.same_boot(rig.api):
-            try:
-                return reading(rig.api)
-            except NotMeasurable as error:
-                pytest.skip(f"not measurable: {error.message} ({error.remedy})")
+            return measured(reading, rig.api)
 
     return take
 
 
-def note(metric, rig, name, value, unit, direction, n, **detail):
-    metric(Metric(name, value, unit, direction, n, "api", rig.provenance, detail=detail))
+@pytest.fixture(scope="module")
+def log(rig):
+    """Whole lines of the console, of some seconds."""
+    return node1_console.watch(rig.console, LOG_S)
+
+
+def note(metric, rig, name, value, unit, direction, n, source="api", **detail):
+    metric(Metric(name, value, unit, direction, n, source, rig.provenance, detail=detail))
 
 
 def test_the_board_is_the_one_of_the_rig_file(rig):
@@ -94,3 +106,14 @@ def test_rmt_gap(rig, read, metric):
 def test_free_heap(rig, read, metric):
     free_kb = read(lambda api: api.health().memory_free_kb)
     note(metric, rig, "heap_free_bytes", free_kb * 1024, "B", "higher", 1)
+
+
+def test_rates_in_the_log(rig, log, metric):
+    pulses = measured(node1_console.heartbeats, log)
+    for name, counts in (("fps_logged", [p.frames for p in pulses]), ("audio_fps", [p.audio_frames for p in pulses])):
+        note(metric, rig, name, statistics.mean(counts), "1/s", "higher", len(counts), "console", resolution=1.0)
+
+
+def test_beats_in_the_log(rig, log, metric):
+    note(metric, rig, "beats_logged", len(measured(node1_console.beats, log)), "", "none", 1, "console",
+         watched_s=LOG_S)  # fmt: skip

@@ -33,16 +33,14 @@ from harness.bench.handle import Stop
 from harness.bench.http_backend import VirtualBackend
 from harness.bench.identity import load_mac
 from harness.bench.lines import LineEvent
-from harness.bench.live_sound import LiveSound
-from harness.bench.mic import make_sound
 from harness.bench.net import Network, board_ip, ip_text
 from harness.bench.port import VirtualPort
 from harness.bench.rom import Action
 from harness.bench.serving import Addresses, Serving
-from harness.errors import BadRequest, HarnessFault, K1HilError
+from harness.bench.sounds import Sounds
+from harness.errors import HarnessFault, K1HilError
 
 _STOP_MASK = {None: 0, "net": link.STOP_ON_NET, "console": link.STOP_ON_CONSOLE}
-_PLAY_LEAD_NS = 100_000_000  # like a sound card: "now" means a little later
 
 
 class Board:
@@ -104,7 +102,7 @@ class Board:
             self.chip.light_sink = self.camera.on_light
         self._port: VirtualPort | None = None
         self._serving: Serving | None = None
-        self._sound: LiveSound | None = None
+        self._sounds = Sounds(self)
         self.events.add(self.host.now_ns, "board", seed=seed, mac=self.mac.hex(":"), config=self.config.model_dump())
 
     def _latency(self) -> int:
@@ -315,32 +313,12 @@ class Board:
         """
         self.power_on()
         with self.lock:
-            earliest = self.host.now_ns
-            if self.chip.mic is not None:
-                earliest = max(earliest, self.chip.mic.host_of(self.chip.mic.sent))
-            start = max(earliest, self.host.now_ns + _PLAY_LEAD_NS) if at_ns is None else at_ns
-            if start < earliest:
-                raise BadRequest(
-                    "the sound would start in the past", expected=f"at or after {earliest} ns", got=f"{start} ns"
-                )
-            stereo = np.ndim(samples) == 2 and np.shape(samples)[1] == 2
-            output = start + round(self.config.output_delay_ms * 1e6)
-            delay = round(self.config.audio_delay_ms * 1e6)
-            self.chip.add_sound(make_sound(samples[:, 0] if stereo else samples, rate_hz, output + delay))
-            if stereo and self.camera is not None:
-                self.camera.reference.add(samples[:, 1], rate_hz, output)
-            self.events.add(
-                start, "sound", at_microphone_ns=output + delay, at_reference_ns=output if stereo else None,
-                seconds=len(samples) / rate_hz,
-            )  # fmt: skip
-            return start
+            return self._sounds.play(samples, rate_hz, at_ns)
 
     def silence(self) -> None:
         """Stops every sound, as far as the chip has not heard it."""
         with self.lock:
-            self.chip.clear_sounds()
-            if self.camera is not None:
-                self.camera.reference.cut(self.host.now_ns)
+            self._sounds.stop()
 
     def take_light(self) -> list[LightFrame]:
         """All frames sent to the strips since the last call, oldest first.
@@ -394,7 +372,7 @@ class Board:
         """
         if self._serving is None:
             if self.config.microphone:
-                self._hear()
+                self._sounds.listen()
             with self.changed:
                 self.host.enter_wall()
             self.power_on()
@@ -402,17 +380,9 @@ class Board:
             self._serving.start()
         return self._serving.addresses
 
-    def _hear(self) -> None:
-        """The microphone is at a sound server from now on."""
-        sound = LiveSound(self)
-        with self.lock:
-            self._sound = self.chip.air = sound
-            if self.chip.mic is not None:
-                self.chip.mic.air = sound
-
     def heard_until(self, host_ns: int) -> int:
         """How far time may go, at most ``host_ns``, without inventing sound that has not come yet."""
-        return host_ns if self._sound is None else self._sound.heard_until(host_ns)
+        return self._sounds.heard_until(host_ns)
 
     def hang_up(self) -> None:
         """Outside clients lose the serial port, as when a USB device goes away."""
@@ -424,13 +394,8 @@ class Board:
         serving, self._serving = self._serving, None
         if serving is not None:
             serving.stop()
-            sound, self._sound = self._sound, None
-            if sound is not None:
-                sound.close()
+            self._sounds.listen_no_more()
             with self.changed:
-                self.chip.air = None
-                if self.chip.mic is not None:
-                    self.chip.mic.air = None
                 before = self.host.now_ns
                 self.host.leave_wall()
                 self._delays.reseed(self.host.epoch)

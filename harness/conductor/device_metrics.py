@@ -10,8 +10,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from harness.instruments.api_readings import MOST_FPS
+
 MOST_LABEL_CHARS = 80
-MOST_FPS = 210.0  # 160 LEDs take 4.8 ms a frame
 NOT_OF_FOREIGN = frozenset({"cpu_ratio", "frame_time_seconds", "audio_latency_seconds"})
 IDENTITY = (
     "device", "mac", "version", "git_commit", "image_sha256", "slot", "slot_state", "reset_reason", "boot_id",

@@ -7,28 +7,30 @@ whoever does not ask) is checked when it is read, and is None when it is not the
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, Self, TypeVar, overload
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Generic, Self, TypeVar, overload
+
+from pydantic import AfterValidator, FiniteFloat, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field as Bound
 
 from harness.instruments.api_errors import BadAnswer, shown
 
 T = TypeVar("T")
 UINT32 = (1 << 32) - 1
-_COLOUR = re.compile(r"[0-9A-Fa-f]{6}")
 
 
 class Field(Generic[T]):
     """One field of an :class:`Answer`.
 
     Args:
-        take: returns the value, or raises ValueError with what was expected.
+        kind: what pydantic holds it to, strictly: no number is made of text, no flag of a number.
         key: its name in JSON; default the attribute's.
         need: whether the answer is worthless without it.
     """
 
-    def __init__(self, take: Callable[[Any], T], key: str = "", *, need: bool = True) -> None:
-        self.take = take
+    def __init__(self, kind: Any, key: str = "", *, need: bool = True) -> None:
+        self.kind = kind
+        self.adapter: TypeAdapter[T] = TypeAdapter(kind)
         self.key = key
         self.need = need
 
@@ -50,11 +52,13 @@ class Field(Generic[T]):
         """
         value = answer.get(self.key)
         try:
-            return self.take(value)
-        except ValueError as error:
+            return self.adapter.validate_python(value, strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            place = "".join(f" at {inner}" for inner in first["loc"])
             raise BadAnswer(
-                f"{where}: {self.key} is not what the contract says", expected=str(error), got=shown(value),
-                remedy="compare the firmware with the contract: docs/http-api.md",
+                f"{where}: {self.key} is not what the contract says", expected=f"{first['msg']}{place}",
+                got=shown(value), remedy="compare the firmware with the contract: docs/http-api.md",
             ) from None  # fmt: skip
 
 
@@ -90,107 +94,59 @@ class Answer(dict[str, Any]):
         return answer
 
 
+A = TypeVar("A", bound=Answer)
+
 # ---- kinds of fields -----------------------------------------------------------------------------------
 
 
 def real(low: float = -math.inf, high: float = math.inf, key: str = "") -> Field[float]:
     """A finite number."""
-    return Field(_real(low, high), key)
+    return Field(Annotated[float, Bound(ge=low, le=high, allow_inf_nan=False)], key)
 
 
 def whole(low: int = 0, high: int = UINT32, key: str = "") -> Field[int]:
     """A whole number; by default what fits uint32."""
-    return Field(_whole(low, high), key)
+    return Field(Annotated[int, Bound(ge=low, le=high)], key)
 
 
 def text(key: str = "") -> Field[str]:
     """Text."""
-    return Field(_text, key)
+    return Field(str, key)
 
 
 def flag(key: str = "") -> Field[bool]:
     """true or false."""
-    return Field(_flag, key)
+    return Field(bool, key)
 
 
 def maybe(field: Field[T]) -> Field[T | None]:
     """The same field, None where it is not there."""
-    return Field(lambda value: None if value is None else field.take(value), field.key, need=False)
+    return Field(field.kind | None, field.key, need=False)
 
 
-def part(kind: type[Answer], key: str = "") -> Field[Any]:
+def part(kind: type[A], key: str = "") -> Field[Any]:
     """A JSON object inside the answer, as ``kind``."""
-    return Field(lambda value: kind.of(kind.__name__, _object(value)), key)
+    return Field(_object(kind), key)
 
 
 def rows(kind: type[A], key: str = "") -> Field[tuple[A, ...]]:
     """A list of JSON objects, each as ``kind``."""
-    return Field(lambda value: tuple(kind.of(kind.__name__, _object(row)) for row in _list(value)), key)
+    return Field(_list(_object(kind)), key)
 
 
 def reals(key: str = "") -> Field[tuple[float, ...]]:
     """A list of finite numbers."""
-    take = _real(-math.inf, math.inf)
-    return Field(lambda value: tuple(take(v) for v in _list(value)), key)
+    return Field(_list(FiniteFloat), key)
 
 
 def colours(key: str = "") -> Field[tuple[str, ...]]:
     """A list of ``RRGGBB``."""
-    return Field(lambda value: tuple(_colour(v) for v in _list(value)), key)
+    return Field(_list(Annotated[str, StringConstraints(pattern="^[0-9A-Fa-f]{6}$", to_upper=True)]), key)
 
 
-A = TypeVar("A", bound=Answer)
+def _object(kind: type[A]) -> Any:
+    return Annotated[dict[str, Any], AfterValidator(lambda body: kind.of(kind.__name__, body))]
 
 
-def _real(low: float, high: float) -> Callable[[Any], float]:
-    def take(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError("a number")
-        try:
-            found = float(value)
-        except OverflowError:
-            raise ValueError("a number") from None
-        if not math.isfinite(found) or not low <= found <= high:
-            raise ValueError(f"a finite number from {low:g} to {high:g}")
-        return found
-
-    return take
-
-
-def _whole(low: int, high: int) -> Callable[[Any], int]:
-    def take(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"a whole number from {low} to {high}")
-        return value
-
-    return take
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("text")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError("a list")
-    return value
-
-
-def _object(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError("an object")
-    return value
-
-
-def _colour(value: Any) -> str:
-    if not isinstance(value, str) or not _COLOUR.fullmatch(value):
-        raise ValueError("colours as RRGGBB")
-    return value.upper()
+def _list(kind: Any) -> Any:
+    return Annotated[list[kind], AfterValidator(tuple)]

@@ -106,13 +106,18 @@ class Console:
         port: where the bytes come from.
         clock: what to wait on.
         log_path: file that gets every line as it comes, but for pixel sentences; appended to.
+        mask: takes out of each line what nobody is to read, before anything else sees it.
     """
 
-    def __init__(self, port: StampedPort, clock: HostClock, log_path: Path | None = None) -> None:
+    def __init__(
+        self, port: StampedPort, clock: HostClock, log_path: Path | None = None,
+        mask: Callable[[bytes], bytes] | None = None,
+    ) -> None:  # fmt: skip
         self.port = port
         self.clock = clock
         self.log_path = log_path
         self._log = log_path.open("ab") if log_path is not None else None
+        self._mask = mask
         self._splitter = LineSplitter()
         self._text = bytearray()
         self._lines: list[Line] = []
@@ -140,9 +145,9 @@ class Console:
         return len(self._text) + len(self._visible_partial())
 
     def _visible_partial(self) -> bytes:
-        # A started sentence is shown once it is known whether it is one.
+        # A started sentence is shown once it is known whether it is one; a masked line once it can be masked.
         partial = self._splitter.partial
-        return b"" if partial.startswith(b"$") else partial
+        return b"" if partial.startswith(b"$") or self._mask is not None else partial
 
     def text_from(self, at: int) -> bytes:
         """Text bytes from position ``at`` on."""
@@ -175,6 +180,8 @@ class Console:
         batch, complete = Batch(), []
         for host_ns, data in pieces:
             raw = self._splitter.feed(data)
+            if raw and self._mask is not None:
+                raw = [self._mask(line) for line in raw]
             if raw:
                 parse_lines(raw, host_ns, batch)
                 complete += raw
@@ -233,7 +240,7 @@ class Console:
     def close(self) -> None:
         """Closes the log; the port belongs to whoever opened it."""
         if self._log is not None:
-            if self._splitter.partial:
+            if self._splitter.partial and self._mask is None:
                 self._log.write(self._redact(self._splitter.partial))
             self._log.close()
             self._log = None

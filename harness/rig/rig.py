@@ -27,6 +27,7 @@ from harness.rig.profile import PROFILES, Profile
 from harness.rig.proof import prove_runs, refuse_foreign
 from harness.rig.record import record
 from harness.signals import Stimulus
+from harness.wire.node1_log import redact
 from harness.wire.telemetry import Identity
 
 ResetKind = Literal["hard", "soft"]
@@ -69,7 +70,8 @@ class Rig:
         self.lease = lease
         self._mount = mount
         self.clock = mount.clock
-        self.console = Console(mount.port, mount.clock, folder / "console.log")
+        mask = None if config.dut.sentences else redact
+        self.console = Console(mount.port, mount.clock, folder / "console.log", mask)
         self.telemetry = Telemetry(self.console, seed, spoken=config.dut.sentences)
         self.audio = mount.audio
         self.tap = mount.tap

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.instruments.esptool_child import SETTINGS
+
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 NEWEST = version("esptool")
@@ -67,8 +69,7 @@ class Esptool:
         self.major = int(release.split(".")[0])
         self.folder = folder
         self.fast = fast
-        # Not a developer's own settings. The one here: a busy machine may take longer than 0.2 s to start the stub.
-        (folder / "esptool.cfg").write_text("[esptool]\nmem_end_rom_timeout = 3\n")
+        (folder / "esptool.cfg").write_text(SETTINGS)
 
     def command(self, url: str, *arguments: str, chip: str = "esp32s3") -> list[str]:
         """The command line; names of commands and options in the spelling of this release."""

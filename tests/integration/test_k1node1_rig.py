@@ -1,5 +1,6 @@
 """The rig of the owner's firmware: its file, what it refuses, and the suite against the modelled firmware."""
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from k1node1_answers import SSID
 from k1node1_server import Node1Server
-from k1node1_state import IDS
+from k1node1_state import IDS, torn_log
 
 from harness.conductor.device_metrics import page
 from harness.conductor.exporter import Device, Watcher
@@ -34,24 +36,30 @@ base_url = "http://127.0.0.1:1"
 
 @pytest.fixture
 def console():
-    """A serial port that takes connections and says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        open_ones = []
+    """A serial port that takes connections and writes the firmware's torn log, twice a second."""
+    over = threading.Event()
+    text = b"".join(torn_log(SSID))
 
-        def accept():
+    def speak(connection):
+        with connection, contextlib.suppress(OSError):
+            while not over.wait(0.5):
+                connection.sendall(text)
+
+    def accept(threads):
+        with contextlib.suppress(OSError):
             while True:
-                try:
-                    open_ones.append(listener.accept()[0])
-                except OSError:
-                    return
+                threads.append(threading.Thread(target=speak, args=(listener.accept()[0],), daemon=True))
+                threads[-1].start()
 
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threads = []
+        threads.append(threading.Thread(target=accept, args=(threads,), daemon=True))
+        threads[0].start()
         yield f"socket://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
-    for connection in open_ones:
-        connection.close()
+    for thread in threads:
+        thread.join(10)
 
 
 def write_rig(folder, console, url):
@@ -123,7 +131,7 @@ def test_the_suite_measures_what_can_be_and_skips_the_rest_with_its_reason(tmp_p
     others = {row["outcome"] for row in rows.values() if "speaks no K1 sentences" in row["message"]}
     assert others == {"skipped"} and len(rows) > 50
     tests = {name: row for name, row in rows.items() if "test_foreign" in row["nodeid"]}
-    assert len(tests) == 15
+    assert len(tests) == 17
     skipped = {name: test["message"] for name, test in tests.items() if test["outcome"] == "skipped"}
     assert {name: text.split(":")[1].split("(")[0].strip() for name, text in skipped.items()} == {
         "test_identity": "the firmware does not tell over HTTP which image it is",
@@ -135,8 +143,12 @@ def test_the_suite_measures_what_can_be_and_skips_the_rest_with_its_reason(tmp_p
     values = {metric["name"]: metric["value"] for metric in told["metrics"]}
     assert values.keys() == {
         "fps", "frame_interval_us_median", "frame_interval_us_max", "render_us_mean", "quantize_us_mean",
-        "transmit_us_mean", "tempo_strongest_bpm", "heap_free_bytes",
+        "transmit_us_mean", "tempo_strongest_bpm", "heap_free_bytes", "fps_logged", "audio_fps", "beats_logged",
     }  # fmt: skip
+    assert (values["fps_logged"], values["audio_fps"]) == (166, 200) and values["beats_logged"] >= 2
+    left = [path for path in (tmp_path / "reports").rglob("*") if path.is_file() and SSID.encode() in path.read_bytes()]
+    assert not left, "the name of the network"
+    assert "Connected to *** @" in next((tmp_path / "reports").glob("*/console.log")).read_text(errors="replace")
     assert values["frame_interval_us_median"] == 6000 and values["fps"] == pytest.approx(166.7, abs=0.1)
 
 

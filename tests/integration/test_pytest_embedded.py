@@ -9,6 +9,8 @@ from pathlib import Path
 
 from loader_board import LoaderBoard
 
+from harness.instruments.esptool_child import SETTINGS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 _CONFTEST = """
@@ -35,7 +37,7 @@ def test_esp_service(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(_CONFTEST)
     (tmp_path / "test_dut.py").write_text(_TESTS)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    (tmp_path / "esptool.cfg").write_text("[esptool]\nmem_end_rom_timeout = 3\n")  # for a busy machine
+    (tmp_path / "esptool.cfg").write_text(SETTINGS)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("ESPTOOL_", "PYTEST_"))}
     environment |= {"PYTHONPATH": str(ROOT), "ESPTOOL_CFGFILE": str(tmp_path / "esptool.cfg")}
     with LoaderBoard() as board:
