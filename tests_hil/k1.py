@@ -115,3 +115,18 @@ OCTAVE_LEDS = 80 / 12  # a note of the pattern octave on a half strip
 def drive_of(byte: np.ndarray) -> np.ndarray:
     """What a byte of the red channel was before gamma at full brightness; exact below the shoulder (0.75)."""
     return np.sqrt((byte + 0.5) / 255.0)
+
+
+def off(rgb: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
+    """Which LEDs of frames [n, 160, 3] leave ``low`` to ``high`` [160, 3], in one line; "" when none does."""
+    shape = rgb.shape
+    wrong = (rgb < np.broadcast_to(low, shape)) | (rgb > np.broadcast_to(high, shape))
+    leds = np.flatnonzero(wrong.any(axis=(0, 2)))
+    if not leds.size:
+        return ""
+    led = int(leds[0])
+    frame = int(np.flatnonzero(wrong[:, led].any(axis=1))[0])
+    bounds = (np.broadcast_to(np.clip(b, 0, 255), shape)[frame, led].astype(int).tolist() for b in (low, high))
+    wanted = " to ".join(dict.fromkeys(map(str, bounds)))
+    got = rgb[frame, led].tolist()
+    return f"{leds.size} of {shape[1]} LEDs are off; the first, LED {led}, is {got}, wanted {wanted}"

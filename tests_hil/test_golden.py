@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from k1 import GOLDEN, counter_picture, gradient_strip, index_pictures, ramp, settled
+from k1 import GOLDEN, counter_picture, gradient_strip, index_pictures, off, ramp, settled
 
 from harness.analysis.pixels import shown
 
@@ -27,12 +27,13 @@ def test_still_gradient(record, param, name, brightness):
     exact = settled(gradient_strip(GOLDEN[name]["keys"]), brightness)
     # A value within float rounding of a whole number may be truncated either way.
     low, high = np.floor(exact - 2e-3), np.floor(exact + 2e-3)
-    wrong = ((rgb < low) | (rgb > high)).any(axis=(0, 2))
-    assert not wrong.any(), f"LEDs {np.flatnonzero(wrong).tolist()} of {name}"
+    wrong = off(rgb, low, high)
+    assert not wrong, f"{name}: {wrong}"
 
 
 def test_ramp(record):
-    assert (pixels(record(None, 0.1, pattern="hil_ramp")) == ramp()).all()
+    wrong = off(pixels(record(None, 0.1, pattern="hil_ramp")), ramp(), ramp())
+    assert not wrong, wrong
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,9 @@ def test_ramp(record):
 )
 def test_solid(record, param, color, saturation, wanted):
     param(color=color, saturation=saturation)
-    assert np.abs(pixels(record(None, 0.1, pattern="hil_solid")).astype(int) - wanted).max() <= 1
+    colour = np.broadcast_to(wanted, (160, 3))
+    wrong = off(pixels(record(None, 0.1, pattern="hil_solid")), colour - 1, colour + 1)
+    assert not wrong, wrong
 
 
 def test_index_shows_every_bit_of_every_led_in_order(record, param):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import BadRequest
-from harness.wire.image import CHIP_ID_ESP32S3, SIM_PROJECT, EspImage, parse_image
+from harness.wire.image import CHIP_ID_ESP32S3, SIM_PROJECT, EspImage, ImageError, parse_image
 
 OFFSET_BOOTLOADER = 0x0
 OFFSET_PARTITIONS = 0x8000
@@ -97,7 +97,12 @@ class FirmwareBundle:
                 )
             if file.stat().st_size > MAX_IMAGE_BYTES:
                 raise BadRequest(f"{file} is too large for a firmware file", got=f"{file.stat().st_size} bytes")
-        image = parse_image(path.read_bytes())
+        try:
+            image = parse_image(path.read_bytes())
+        except ImageError as fault:
+            fault.evidence = str(path)
+            fault.remedy = "nothing was flashed; build it anew (k1hil build) or copy the file again"
+            raise
         if image.chip_id != CHIP_ID_ESP32S3:
             raise BadRequest(
                 f"{path} is not built for the ESP32-S3", expected=f"chip id {CHIP_ID_ESP32S3}", got=str(image.chip_id)
