@@ -19,7 +19,7 @@ from harness.conductor.rest import Conductor
 from harness.conductor.server import ConductorServer
 from harness.pipeline.artifacts import ArtifactStore
 from harness.pipeline.firmware_store import image_sha256
-from tools.conductor_lab import REPO, ROOT, SLOW, Lab, output, tasks, told
+from tools.conductor_lab import REPO, SLOW, UNMIRRORED, Lab, output, tasks, told
 
 RIG, PRODUCTION = "demo", "demo-production"
 WATCH_S = 3
@@ -85,10 +85,8 @@ class Demo:
 
     def red_pattern_test(self) -> None:
         """A device that is well and a test that is red: no failure of the workflow, and no second flash."""
-        red = self.lab.repository.patched(ROOT / "tests" / "mutants" / "brightness_ignored.patch")
-        # In wall time only the standard profile looks at brightness.
-        parts = {**PARTS, "profile": "standard", "led": "obeys_brightness"}
-        done = self._run("pattern-validation", commit_sha=red, spec=SPEC, **self.commit, **parts)
+        red = self.lab.repository.changed(*UNMIRRORED)
+        done = self._run("pattern-validation", commit_sha=red, spec=SPEC, **self.commit, **PARTS)
         assert (done["status"], done["output"]["verdict"]) == ("COMPLETED", "fail"), told(done)
         assert output(done, "validate_led")["verdict"] == "fail"
         assert len(tasks(done, "deploy")) == 1 and not tasks(done, "rollback")

@@ -39,6 +39,8 @@ latency_ms = 250
 """
 # The render loop sleeps longer than a frame takes: it boots, shows light and answers, at a third of its frame rate.
 SLOW = ("core/app.cpp", "for (;;) frame_loop().step();", "for (;;) { frame_loop().step(); hal::sleep_ms(20); }")
+# Both halves of the strip run from left to right: the device is well, and what it shows is wrong.
+UNMIRRORED = ("core/patterns/common.h", "leds[kCentre + 1 + h] = c;", "leds[kLeds - 1 - h] = c;")
 
 
 class Repository:
@@ -66,12 +68,6 @@ class Repository:
         assert text.count(old) == 1, f"{file} holds {text.count(old)} times: {old!r}"
         path.write_text(text.replace(old, new))
         return self.commit(f"changes {file}")
-
-    def patched(self, patch: Path) -> str:
-        """A commit on top of the good one with a patch applied; its SHA-1."""
-        self._git("checkout", "--quiet", "--detach", self.good)
-        self._git("apply", str(patch))
-        return self.commit(patch.stem)
 
     def _git(self, *words: str, at: Path | None = None) -> str:
         done = subprocess.run(
