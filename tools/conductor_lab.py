@@ -22,6 +22,7 @@ from harness.conductor.rest import CLOSED, Conductor
 from harness.errors import RigFault
 from harness.instruments.api import DeviceApi
 from harness.instruments.clock import WallClock
+from harness.pipeline.tied import tied
 from tools.sim_live import take_precedence
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -179,7 +180,7 @@ class Lab:
         environ |= {"K1HIL_REPOS": f"{REPO}={self.repository.folder}", **(environment or {})}
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "harness.cli", *words], cwd=ROOT, env=environ, text=True, stderr=log,
+                tied([sys.executable, "-m", "harness.cli", *words]), cwd=ROOT, env=environ, text=True, stderr=log,
                 stdout=subprocess.PIPE if lines else log, start_new_session=True,
             )  # fmt: skip
         self._running[name] = process

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from harness.conductor import jar
 from harness.errors import BadRequest, RigFault
+from harness.pipeline.tied import tied
 
 HOST = "127.0.0.1"
 RECORD = "server.json"
@@ -32,15 +31,6 @@ LOCK_TIMEOUT_S = 180.0
 TAIL_LINES = 15
 # The compiler that optimises most is left out and the heap bounded: it starts in 14 s on two cores, in 400 MB.
 JVM = ("-XX:TieredStopAtLevel=1", "-Xmx512m", "--enable-native-access=ALL-UNNAMED", "-Djava.awt.headless=true")
-# Ends the server with the process that started it, however that ends (Linux; elsewhere only an orderly end does).
-_TIED = """
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit("started by nobody")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 @dataclass(frozen=True)
@@ -162,7 +152,7 @@ class ConductorServer:
         port = self._choose_port()
         command = [str(jar.java()), *JVM, "-jar", str(jar.server_jar()), *self._settings(port)]
         if self._tied:
-            command = [sys.executable, "-c", _TIED, str(os.getpid()), *command]
+            command = tied(command)
         with (self.folder / LOG).open("wb") as log:
             child = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,

@@ -19,6 +19,7 @@ from test_deploy_served import ROOT, rig_files
 from harness.conductor.rest import CLOSED, Conductor
 from harness.pipeline.artifacts import ArtifactStore
 from harness.pipeline.firmware_store import FirmwareStore
+from harness.pipeline.tied import tied
 
 __all__ = ["Lab", "lab_rig", "served_board", "task", "until"]
 
@@ -47,7 +48,7 @@ def served_board(folder: Path, firmware: Path) -> Iterator[None]:
     command = [sys.executable, "-m", "harness.cli", "bench", "--live", "--state", str(folder / "state"),
                "--for", folder.name, "--rig-dir", str(folder), "--firmware", str(firmware)]  # fmt: skip
     with (folder / "bench.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, cwd=ROOT)
+        process = subprocess.Popen(tied(command), stdout=subprocess.PIPE, stderr=log, cwd=ROOT)
     try:
         assert process.stdout is not None and process.stdout.readline().startswith(b"{")
         yield
@@ -75,7 +76,7 @@ class Lab:
                    *more]  # fmt: skip
         environment = {k: v for k, v in os.environ.items() if not k.startswith("CONDUCTOR_")}
         with (self.folder / "worker.log").open("ab") as log:
-            worker = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            worker = subprocess.Popen(tied(command), cwd=ROOT, env=environment, stdout=log, stderr=log)
         self.workers.append(worker)
         return worker
 
