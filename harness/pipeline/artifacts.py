@@ -19,11 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 import fsspec
 
-from harness.errors import BadRequest, HarnessFault, RigFault
+from harness.errors import BadRequest, HarnessFault
+from harness.pipeline.store_files import StoreFiles
 from harness.pipeline.store_lock import StoreLock
 
 ENV = "K1HIL_STORE"
@@ -81,12 +82,13 @@ class ArtifactStore:
         options = {} if "://" in self.url else {"auto_mkdir": True}
         where = self.url if "://" in self.url else str(Path(self.url).absolute())
         try:
-            self.fs, root = fsspec.core.url_to_fs(where, **options)
+            fs, root = fsspec.core.url_to_fs(where, **options)
         except (ImportError, ValueError) as error:
             raise BadRequest(
                 f"the artifact store {self.url.split('?')[0]} cannot be reached", got=str(error),
-                remedy="install the fsspec plug-in of that protocol (s3:// needs s3fs), or name a folder",
+                remedy="install the fsspec plug-in of that protocol (s3:// needs k1hil[s3]), or name a folder",
             ) from error  # fmt: skip
+        self.files = StoreFiles(fs, self.url)
         self.root = str(root).rstrip("/")
 
     # ---- artifacts
@@ -216,25 +218,18 @@ class ArtifactStore:
 
     def lock(self) -> StoreLock:
         """The one lock of the store."""
-        return StoreLock(self.fs, f"{self.root}/.locks", "store")
+        return StoreLock(self.files, f"{self.root}/.locks", "store")
 
     def names(self, folder: str) -> list[str]:
         """File names in a folder of the store."""
-        self.fs.invalidate_cache()
-        try:
-            return sorted(str(n).rsplit("/", 1)[-1] for n in self.fs.ls(f"{self.root}/{folder}", detail=False))
-        except FileNotFoundError:
-            return []
+        return self.files.names(f"{self.root}/{folder}")
 
     def read(self, path: str) -> bytes | None:
         """A file; None when there is none."""
         try:
-            with self.fs.open(f"{self.root}/{path}", "rb") as file:
-                return cast(bytes, file.read(MAX_ARTIFACT_BYTES + 1))
+            return self.files.read(f"{self.root}/{path}", MAX_ARTIFACT_BYTES + 1)
         except FileNotFoundError:
             return None
-        except OSError as error:
-            raise RigFault("the artifact store cannot be read", got=str(error), evidence=self.url) from error
 
     def write(self, path: str, data: bytes) -> None:
         """A file, whole or not at all."""
@@ -263,25 +258,15 @@ class ArtifactStore:
 
     def remove(self, path: str) -> None:
         """A file; nothing when there is none."""
-        try:
-            self.fs.rm_file(f"{self.root}/{path}")
-        except FileNotFoundError:
-            return
+        self.files.remove(f"{self.root}/{path}")
 
     def _write_aside(self, data: bytes) -> str:
         aside = f"{self.root}/.new/{secrets.token_hex(12)}"
-        try:
-            with self.fs.open(aside, "wb") as file:
-                file.write(data)
-        except OSError as error:
-            raise RigFault("the artifact store cannot be written", got=str(error), evidence=self.url) from error
+        self.files.write(aside, data)
         return aside
 
     def _move(self, aside: str, path: str) -> None:
-        try:
-            self.fs.mv(aside, f"{self.root}/{path}")
-        except OSError as error:
-            raise RigFault("the artifact store cannot be written", got=str(error), evidence=self.url) from error
+        self.files.move(aside, f"{self.root}/{path}")
 
 
 def now() -> str:

@@ -58,7 +58,7 @@ def _sweep(store: ArtifactStore) -> None:
     """Files of writers that never finished."""
     for name in store.names(".new"):
         try:
-            age_s = time.time() - store.fs.modified(f"{store.root}/.new/{name}").timestamp()
+            age_s = time.time() - store.files.modified(f"{store.root}/.new/{name}").timestamp()
         except FileNotFoundError:
             continue
         if age_s > LEFTOVER_S:

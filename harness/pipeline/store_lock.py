@@ -17,9 +17,8 @@ import time
 from types import TracebackType
 from typing import Any
 
-from fsspec import AbstractFileSystem
-
 from harness.errors import RigFault
+from harness.pipeline.store_files import StoreFiles
 
 EXPIRY_S = 60.0
 PATIENCE_S = 30.0
@@ -31,17 +30,17 @@ class StoreLock:
     """One named lock of a store; a context manager.
 
     Args:
-        fs, folder: where the records live.
+        files, folder: where the records live.
         name: of the lock, letters only.
         expiry_s: how long a silent holder keeps it.
         patience_s: how long to wait for it.
     """
 
     def __init__(
-        self, fs: AbstractFileSystem, folder: str, name: str, *, expiry_s: float = EXPIRY_S,
+        self, files: StoreFiles, folder: str, name: str, *, expiry_s: float = EXPIRY_S,
         patience_s: float = PATIENCE_S,
     ) -> None:  # fmt: skip
-        self._fs, self._folder, self._name = fs, folder, name
+        self._files, self._folder, self._name = files, folder, name
         self._expiry_s, self._patience_s = expiry_s, patience_s
         self._token = secrets.token_hex(8)
         self._number = 0
@@ -79,7 +78,7 @@ class StoreLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._numbers()[-1:] == [self._number]:
-            self._write(self._number, 0.0, "wb")
+            self._write(self._number, 0.0)
 
     # ---- records
 
@@ -90,7 +89,7 @@ class StoreLock:
             return False
         self._expires = time.time() + self._expiry_s
         try:
-            self._write(highest + 1, self._expires, "xb")
+            self._write(highest + 1, self._expires, new=True)
         except FileExistsError:
             return False
         if self._numbers()[-1:] != [highest + 1]:
@@ -102,13 +101,8 @@ class StoreLock:
         return True
 
     def _numbers(self) -> list[int]:
-        self._fs.invalidate_cache()
-        try:
-            names = self._fs.ls(self._folder, detail=False)
-        except FileNotFoundError:
-            return []
-        tails = [str(n).rsplit("/", 1)[-1] for n in names]
-        return sorted(int(t[len(self._name) + 1 :]) for t in tails if self._is_ours(t))
+        names = self._files.names(self._folder)
+        return sorted(int(n[len(self._name) + 1 :]) for n in names if self._is_ours(n))
 
     def _is_ours(self, tail: str) -> bool:
         head, _, number = tail.rpartition(".")
@@ -118,7 +112,7 @@ class StoreLock:
         record = self._read(number)
         if record is None:  # just being written, or torn by a crash: then its age decides
             try:
-                modified = self._fs.modified(self._path(number)).timestamp()
+                modified = self._files.modified(self._path(number)).timestamp()
             except (FileNotFoundError, NotImplementedError):
                 return False
             return bool(time.time() < modified + self._expiry_s)
@@ -131,24 +125,19 @@ class StoreLock:
 
     def _read(self, number: int) -> dict[str, Any] | None:
         try:
-            with self._fs.open(self._path(number), "rb") as file:
-                record = json.loads(file.read(MAX_RECORD_BYTES))
+            record = json.loads(self._files.read(self._path(number), MAX_RECORD_BYTES))
             float(record["expires"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
         return dict(record)
 
-    def _write(self, number: int, expires: float, mode: str) -> None:
+    def _write(self, number: int, expires: float, *, new: bool = False) -> None:
         owner = f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
         data = json.dumps({"owner": owner, "token": self._token, "expires": expires}).encode()
-        with self._fs.open(self._path(number), mode) as file:
-            file.write(data)
+        self._files.write(self._path(number), data, new=new)
 
     def _remove(self, number: int) -> None:
-        try:
-            self._fs.rm_file(self._path(number))
-        except FileNotFoundError:
-            return
+        self._files.remove(self._path(number))
 
     def _path(self, number: int) -> str:
         return f"{self._folder}/{self._name}.{number}"

@@ -163,18 +163,18 @@ def test_the_lock_excludes(tmp_path: Path) -> None:
 
 def test_the_lock_of_a_dead_writer_expires_and_its_late_commit_is_refused(store: ArtifactStore) -> None:
     folder = f"{store.root}/.locks"
-    dead = StoreLock(store.fs, folder, "store", expiry_s=0.3)
+    dead = StoreLock(store.files, folder, "store", expiry_s=0.3)
     dead.__enter__()
     with pytest.raises(RigFault, match="stays locked") as told:
-        StoreLock(store.fs, folder, "store", patience_s=0.1).__enter__()
+        StoreLock(store.files, folder, "store", patience_s=0.1).__enter__()
     assert str(os.getpid()) in told.value.got
-    with StoreLock(store.fs, folder, "store", patience_s=5.0) as next_one:
+    with StoreLock(store.files, folder, "store", patience_s=5.0) as next_one:
         next_one.validate()
         with pytest.raises(RigFault, match="lost"):
             dead.validate()
         dead.__exit__(None, None, None)  # must not give away what is no longer its own
         with pytest.raises(RigFault, match="stays locked"):
-            StoreLock(store.fs, folder, "store", patience_s=0.1).__enter__()
+            StoreLock(store.files, folder, "store", patience_s=0.1).__enter__()
 
 
 def test_a_torn_lock_record_holds_until_it_is_old(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_torn_lock_record_holds_until_it_is_old(tmp_path: Path) -> None:
     torn.parent.mkdir()
     torn.write_text("")
     with pytest.raises(RigFault, match="stays locked"):
-        StoreLock(store.fs, f"{store.root}/.locks", "store", patience_s=0.1).__enter__()
+        StoreLock(store.files, f"{store.root}/.locks", "store", patience_s=0.1).__enter__()
     os.utime(torn, (time.time() - 1000,) * 2)
     with store.lock():
         assert store.names(".locks") == ["store.8"]
