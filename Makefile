@@ -24,10 +24,10 @@ hil: setup
 	@test -e .venv/.first-green || { : >.venv/.first-green; \
 	  echo; echo "From now on:  .venv/bin/pytest tests_hil --rig $(RIG)"; }
 
-# Two files at a time, in their order: much of it is waiting.
+# Three files at a time, in their order: much of it is waiting, for boards in wall time and servers to start.
 # K1HIL_LAB=1 adds what takes many minutes.
 test: setup
-	@.venv/bin/pytest tests -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@.venv/bin/pytest tests -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # Outside CI: tens of minutes on two cores. `make test` runs a stated tenth of the trials.
 truth: setup

@@ -9,6 +9,6 @@ from hypothesis import settings
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
-# Only with K1HIL_LAB=1: minutes each, most of them on boards in wall time.
-_LAB = ["integration/test_conductor_worker.py", "integration/test_conductor_workflows.py", "truth/test_colour_truth.py"]
+# Only with K1HIL_LAB=1: many minutes.
+_LAB = ["truth/test_colour_truth.py"]
 collect_ignore = [] if os.environ.get("K1HIL_LAB") else _LAB

@@ -86,6 +86,30 @@ def test_the_suite_passes_through_real_drivers_and_sound_calibrates(rigs, tmp_pa
     assert {"microphone line", "microphone onset", "microphone offset"} <= {e["kind"] for e in truth}
 
 
+@pytest.mark.timeout(1000)
+def test_the_whole_quick_profile(rigs, tmp_path):
+    """Everything but what is too long for it or needs a wire tap; each of those is skipped by name."""
+    need_sound()
+    command = [
+        sys.executable, str(ROOT / "tools" / "sim_live.py"), "--realtime", "--rig-dir", str(rigs), "--",
+        sys.executable, "-m", "pytest", "tests_hil", "--rig", "sim-live", "--rig-dir", str(rigs), "-q",
+        "--reports", str(tmp_path / "reports"), f"--junitxml={tmp_path / 'junit.xml'}",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    ran = cases(tmp_path)
+    skipped = {c.get("name"): c.find("skipped").get("message") for c in ran if c.find("skipped") is not None}
+    assert len(ran) - len(skipped) >= 200
+    reasons = ("takes long where time is real", "has no wire")
+    assert not {name: why for name, why in skipped.items() if not any(r in why for r in reasons)}
+    seen = [c.get("name") for c in ran if "test_camera" in c.get("classname") and c.get("name") not in skipped]
+    assert {"test_every_place_shows_its_own_number", "test_frames_sent_are_frames_seen"} <= set(seen)
+    told = json.loads(next((tmp_path / "reports").glob("*/metrics.json")).read_text())
+    sources = {m["source"] for m in told["metrics"] if m["name"] == "latency_mean"}
+    assert sources == {"camera"} and told["verdicts"]
+    assert not [v for v in told["verdicts"] if v["word"] == "regressed"]
+
+
 def test_a_bench_that_falls_behind_is_no_verdict_on_the_device(rigs, tmp_path):
     need_sound()
     with bench(rigs, "sim", "--state", str(tmp_path / "state")) as running:
