@@ -22,9 +22,14 @@ Word = Literal["improved", "unchanged", "regressed", "inconclusive"]
 ALPHA = 0.001
 # Two one-sided tests at 5 % are the 90 % interval inside the floor (Schuirmann 1987).
 CONFIDENCE = 0.90
+# Whoever looks again after more runs acquits on a stricter interval: all looks together then call a shift as large as
+# the floor unchanged about as seldom as one look does (tests/truth/test_gate_truth.py).
+LATER_CONFIDENCE = 0.97
 # With 30 accepted runs, 3 fresh ones are the fewest that can reach ALPHA at all: smallest p 0.0004, with 2 it is 0.004.
 BASELINE_RUNS = 30
 FRESH_RUNS = 3
+# More than this many are not taken: what they leave open is a shift near the floor.
+MOST_RUNS = 6
 # So many runs alike to the last digit: nothing random reaches this metric.
 EXACT_RUNS = 10
 
@@ -101,16 +106,27 @@ class Gate:
         self.absent = absent or "nothing was accepted"
         self.budgets = dict(budgets or {})
 
-    def judge(self, metric: Metric) -> Verdict:
+    def acquit(self, open_: Verdict, metric: Metric) -> Verdict:
+        """The verdict on a metric whose runs were enough to convict and left it open, after further runs.
+
+        Returns:
+            ``unchanged`` if the stricter interval says so, else the verdict as it was.
+        """
+        if not open_.needed or open_.fresh < FRESH_RUNS:
+            return open_
+        again = self.judge(metric, LATER_CONFIDENCE)
+        return again if again.word == "unchanged" else replace(open_, over_budget=again.over_budget)
+
+    def judge(self, metric: Metric, confidence: float = CONFIDENCE) -> Verdict:
         """The verdict on a metric; :func:`run_values` says what its runs were.
 
         Raises:
             BadRequest: a budget on a metric of which neither less nor more is better.
         """
-        verdict = self._compare(metric)
+        verdict = self._compare(metric, confidence)
         return replace(verdict, over_budget=self._over_budget(metric))
 
-    def _compare(self, metric: Metric) -> Verdict:
+    def _compare(self, metric: Metric, confidence: float) -> Verdict:
         values = run_values(metric)
         bare = Verdict(metric.key, "inconclusive", metric.value, metric.unit, fresh=len(values))
         if self.accepted is None:
@@ -125,7 +141,7 @@ class Gate:
         bare = replace(bare, baseline=samples.median, floor=max(floor, finest), runs=len(samples.values))
         if samples.alike and bare.runs >= EXACT_RUNS and len(set(values)) == 1:
             return _exact(bare, metric.direction, samples, values[0], finest)
-        return _statistical(bare, metric.direction, samples, values, finest)
+        return _statistical(bare, metric.direction, samples, values, finest, confidence)
 
     def _over_budget(self, metric: Metric) -> str:
         limit = self.budgets.get(metric.key, self.budgets.get(metric.name))
@@ -170,15 +186,15 @@ def _exact(bare: Verdict, direction: Direction, samples: Samples, value: float, 
 
 
 def _statistical(
-    bare: Verdict, direction: Direction, samples: Samples, values: tuple[float, ...], finest: float
+    bare: Verdict, direction: Direction, samples: Samples, values: tuple[float, ...], finest: float, confidence: float
 ) -> Verdict:
-    moved = shift(samples.values, values, CONFIDENCE)
+    moved = shift(samples.values, values, confidence)
     p = mann_whitney_p(samples.values, values)
     floor = bare.floor or 0.0
     word: Word = "inconclusive"
     needed = 0
     matters = abs(moved.value) >= floor and abs(moved.value) > finest
-    if max(abs(moved.low), abs(moved.high)) < floor and moved.confidence >= CONFIDENCE:
+    if max(abs(moved.low), abs(moved.high)) < floor and moved.confidence >= confidence:
         word = "unchanged"
     elif matters and p <= ALPHA and bare.fresh >= FRESH_RUNS and bare.runs >= BASELINE_RUNS:
         word = word_for(direction, moved.value)

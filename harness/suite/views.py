@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.baseline.gate import FRESH_RUNS, Verdict
+from harness.baseline.gate import FRESH_RUNS, LATER_CONFIDENCE, MOST_RUNS, Verdict
 from harness.metric import Metric, pooled
 from harness.recording import Recording
 from harness.rig.rig import Rig
@@ -88,16 +88,19 @@ class MetricBook:
 
         Args:
             runs: what each recording gave: the same metrics in the same order. What is no list of lists is one run.
-            more: takes one more run. Asked only when fewer runs than a verdict of change needs were there and leave
-                something open, and then until there are enough. The runs so far could only acquit, so asking again
-                does not make false alarms more likely.
+            more: takes one more run. Asked as long as something is open. Fewer runs than a verdict of change needs can
+                only acquit, so asking again does not make false alarms more likely; once there were enough to convict,
+                further ones, up to ``MOST_RUNS``, can only acquit, on a stricter interval.
         """
         taken = _as_runs(runs)
         gate = self._session.gate
         verdicts = [gate.judge(metric) for metric in pooled(taken)]
         while more is not None and len(taken) < FRESH_RUNS and any(v.needed for v in verdicts):
             taken.append(more())
-            verdicts = [gate.judge(metric) for metric in pooled(taken)]
+            verdicts = [gate.judge(metric, LATER_CONFIDENCE) for metric in pooled(taken)]
+        while more is not None and len(taken) < MOST_RUNS and any(v.needed for v in verdicts):
+            taken.append(more())
+            verdicts = [gate.acquit(v, m) for v, m in zip(verdicts, pooled(taken), strict=True)]
         self(pooled(taken))
         for verdict in verdicts:
             notes_of(self._item).verdicts.append(verdict.to_json())

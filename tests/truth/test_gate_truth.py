@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from harness.baseline.gate import ALPHA, Gate
+from harness.baseline.gate import ALPHA, CONFIDENCE, FRESH_RUNS, LATER_CONFIDENCE, MOST_RUNS, Gate
 from harness.baseline.store import AcceptedSet, Samples
 from harness.metric import Metric
 
@@ -52,6 +52,40 @@ def test_power(figure, trials, full, base: int, fresh: int, shift: float, least:
     found = sum(verdict(row[:base], row[base:] + shift) == "regressed" for row in draws)
     figure(f"gate: power at {shift:g} sigma, {base}+{fresh} runs", f">= {least:.0%}", f"{found / n:.1%}",
            found >= least * n, n)  # fmt: skip
+
+
+@pytest.mark.parametrize("floor", [0.7, 1.0, 1.5, 3.0])
+def test_false_acquittals_of_all_looks(figure, trials, floor: float) -> None:
+    """A shift exactly as large as the floor, looked at with one to six runs as the suite does it."""
+    n = trials(20_000)
+    rng = np.random.default_rng([SEED, round(10 * floor)])
+    print(f"seed {SEED}")
+    spread = 0.02 * CENTRE / floor  # the practical floor of render times is 2 %
+    acquitted = sum(
+        looked(Samples(KEY, "us", tuple(CENTRE + spread * row[:30])), CENTRE + spread * (row[30:] + floor)) for row in
+        rng.normal(size=(n, 36))
+    )  # fmt: skip
+    # One look at the 90 % interval promises 5 %; to that a sixth of it for the later ones, and chance.
+    allowed = int(binom.isf(0.002, n, 0.058))
+    figure(f"gate: shift of one floor ({floor:g} sigma) called unchanged within six runs", f"<= {allowed} of {n}",
+           str(acquitted), acquitted <= allowed, n)  # fmt: skip
+
+
+def looked(samples: Samples, fresh: np.ndarray) -> bool:
+    """Whether the suite's way of asking for more runs ends in ``unchanged``."""
+    gate = Gate(AcceptedSet({}, "standard", (), {KEY: samples}))
+    word = None
+    for n in range(1, MOST_RUNS + 1):
+        values = [float(v) for v in fresh[:n]]
+        metric = Metric("render_us_mean", float(np.median(values)), "us", "lower", n, "telemetry", "simulated",
+                        pattern="pulse", detail={"samples": values})  # fmt: skip
+        if word is None or word.fresh < FRESH_RUNS:
+            word = gate.judge(metric, CONFIDENCE if word is None else LATER_CONFIDENCE)
+        else:
+            word = gate.acquit(word, metric)
+        if not word.needed:
+            break
+    return word is not None and word.word == "unchanged"
 
 
 def test_shift_interval(figure, trials) -> None:

@@ -148,3 +148,23 @@ def test_pooling_keeps_the_single_runs() -> None:
     other = [Metric("spf", 1.0, "s", "lower", 1, "telemetry", "simulated")]
     with pytest.raises(ValueError, match="different metrics"):
         pooled([runs[0], other])
+
+
+def test_further_runs_can_only_acquit():
+    """What three runs left open: more of the same acquit, a shift that shows is left to the next run of the suite."""
+    base = accepted(NOISY, "render_us_mean")
+    gate = Gate(base)
+
+    def metric(values):
+        return Metric("render_us_mean", sorted(values)[len(values) // 2], "us", "lower", len(values), "telemetry",
+                      "simulated", pattern="bloom", detail={"samples": values})  # fmt: skip
+
+    spread = [97.0, 100.0, 103.0]
+    open_ = gate.judge(metric(spread))
+    assert (open_.word, open_.needed > 0) == ("inconclusive", True)
+    assert gate.acquit(open_, metric([*spread, 100.0, 100.1, 99.9])).word == "unchanged"
+    worse = metric([110.0] * 6)
+    assert gate.judge(worse).word == "regressed"
+    assert gate.acquit(open_, worse).word == "inconclusive"
+    decided = gate.judge(metric([110.0] * 3))
+    assert gate.acquit(decided, metric(spread * 2)) == decided, "what was called stays called"
