@@ -25,7 +25,6 @@ hil: setup
 	  echo; echo "From now on:  .venv/bin/pytest tests_hil --rig $(RIG)"; }
 
 # Three files at a time, in their order: much of it is waiting, for boards in wall time and servers to start.
-# K1HIL_LAB=1 adds what takes many minutes.
 test: setup
 	@.venv/bin/pytest tests -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
