@@ -5,7 +5,7 @@ import pytest
 from k1 import spectrum_bin
 
 from harness.analysis.bins import bin_frequency_hz, bin_position, centroid_led
-from harness.analysis.pixels import luminance, shown
+from harness.analysis.pixels import luminance, shown, shown_by
 from harness.analysis.tempo import light_bpm, reported_bpm
 from harness.metric import Metric
 from harness.signals import click_track, pink_noise, tone, tone_steps
@@ -27,7 +27,8 @@ def test_tones_light_their_bins(record, metric):
         found.append(spectrum_bin(float(np.argmax(half))))
     errors = np.array(found) - wanted
     mean = round(float(errors.mean()), 3)
-    metric(Metric("tone_bin_error_mean", mean, "bins", "none", len(wanted), "wire", seen.meta["provenance"]))
+    provenance = seen.meta["provenance"]
+    metric(Metric("tone_bin_error_mean", mean, "bins", "none", len(wanted), shown_by(seen), provenance))
     assert np.abs(errors).max() <= 2.0, f"bins {np.round(found, 1).tolist()} instead of {wanted}"
     assert np.ptp(errors) <= 2.5, "the bins are stretched"
 

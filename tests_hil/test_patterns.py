@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from k1 import DIM_BY_DESIGN, FLOWS_IN_SILENCE, STILL, master
 
-from harness.analysis.pixels import distinct_frames, drift, light, lit_share, mirror_error, shown
+from harness.analysis.pixels import distinct_frames, drift, light, lit_share, mirror_error, shown, shown_by
 from harness.analysis.reactivity import combined_p, reaction
 from harness.metric import Metric
 from harness.signals import four_on_floor, gated
@@ -23,7 +23,7 @@ def test_pattern_lit(shows, metric, pattern, declared):
         assert rgb.max() >= 16, "the strip hardly glows"
     mean = round(float(np.mean([light(pixels(r)).mean() for r in shows])), 5)
     provenance = shows[0].meta["provenance"]
-    metric(Metric("light_mean", mean, "", "none", len(shows), "wire", provenance, pattern=pattern))
+    metric(Metric("light_mean", mean, "", "none", len(shows), shown_by(*shows), provenance, pattern=pattern))
 
 
 def test_pattern_moves_unless_it_is_still(shows, pattern, declared):
@@ -63,7 +63,7 @@ def test_pattern_reacts_exactly_when_it_says_so(shows, another_show, metric, pat
     p = combined_p([f.p for f in found])
     detail = {"p": p, "found": p <= CERTAIN, "feature": found[0].feature, "segments": sum(f.segments for f in found)}
     provenance = shows[0].meta["provenance"]
-    metric(Metric("reaction_strength", round(strength, 4), "", "none", len(shows), "wire", provenance,
+    metric(Metric("reaction_strength", round(strength, 4), "", "none", len(shows), shown_by(*shows), provenance,
                   pattern=pattern, detail=detail))  # fmt: skip
     if declared.audio_reactive:
         assert p <= CERTAIN, f"no reaction to sound: {found}"

@@ -25,12 +25,21 @@ def shown(recording: Recording) -> tuple[npt.NDArray[np.int64], Pixels]:
     Returns:
         (int64[n] nanoseconds of host time, uint8[n, 160, 3]).
     """
-    if recording.wire is not None and recording.wire["host_ns"].size:
+    if _tapped(recording) and recording.wire is not None:
         return recording.wire["host_ns"], recording.wire["rgb"][:, 0]
     pixels = recording.pixels
     fit = recording.clock_fits.get("device")
     times = fit.to_host(pixels["t_us"]) if fit is not None and pixels["t_us"].size else pixels["host_ns"]
     return np.asarray(times, dtype=np.int64), pixels["rgb"]
+
+
+def shown_by(*recordings: Recording) -> str:
+    """Where :func:`shown` takes the pixels of these recordings from: ``wire``, or ``telemetry`` if any has no other."""
+    return "wire" if recordings and all(map(_tapped, recordings)) else "telemetry"
+
+
+def _tapped(recording: Recording) -> bool:
+    return recording.wire is not None and bool(recording.wire["host_ns"].size)
 
 
 def luminance(rgb: Pixels) -> Floats:

@@ -126,7 +126,13 @@ class ScriptedRig:
         self.recorded.append(f"record {pattern}")
         if "record" in self.script:
             raise _fault(self.script["record"])
-        return recording(noise(int(min(seconds, 4.0) / 0.006), 1), pattern=pattern or "", stimulus=stimulus)
+        tap = self.script.get("tap", "good")
+        made = recording(
+            noise(int(min(seconds, 4.0) / 0.006), 1), pattern=pattern or "", stimulus=stimulus, wire=tap != "none"
+        )
+        if made.wire is not None and tap == "dead":
+            made.wire = {name: column[:0] for name, column in made.wire.items()}
+        return made
 
     def close(self) -> None:
         self.closed = True

@@ -11,7 +11,17 @@ from synthetic import FIT, frames, noise, recording
 from harness.analysis.bins import bin_errors, bin_frequency_hz, bin_position, centroid_led
 from harness.analysis.frames import fps, frame_metrics, lost_records, sent_intervals_us
 from harness.analysis.heap import heap_slope
-from harness.analysis.pixels import activity, distinct_frames, drift, light, lit_share, match_wire, mirror_error, shown
+from harness.analysis.pixels import (
+    activity,
+    distinct_frames,
+    drift,
+    light,
+    lit_share,
+    match_wire,
+    mirror_error,
+    shown,
+    shown_by,
+)
 from harness.analysis.reactivity import reaction
 from harness.analysis.stats import batch_estimate, t95, theil_sen
 from harness.analysis.tempo import light_bpm, reported_bpm
@@ -124,6 +134,13 @@ def test_shown_uses_telemetry_when_there_is_no_wire() -> None:
     made = recording(noise(20, 3), wire=False)
     times, rgb = shown(made)
     assert np.array_equal(times, FIT.to_host(made.frames["t_us"])) and np.array_equal(rgb, made.pixels["rgb"])
+
+
+def test_the_source_of_pixels_is_where_they_come_from() -> None:
+    tapped, untapped, silent = recording(noise(20, 3)), recording(noise(20, 3), wire=False), recording(noise(20, 3))
+    silent.wire = {name: column[:0] for name, column in silent.wire.items()}
+    assert shown_by(tapped) == shown_by(tapped, tapped) == "wire"
+    assert shown_by(untapped) == shown_by(silent) == shown_by(tapped, untapped) == shown_by() == "telemetry"
 
 
 # ---- reactivity
