@@ -132,11 +132,24 @@ class ScriptedRig:
         )
         if made.wire is not None and tap == "dead":
             made.wire = {name: column[:0] for name, column in made.wire.items()}
+        _spoil(made, self.script.get("device", "good"))
         return made
 
     def close(self) -> None:
         self.closed = True
         self.console.close()
+
+
+def _spoil(made: Any, device: str) -> None:
+    """What a device of that kind leaves in a recording."""
+    if device == "unsent":
+        made.frames["sent"][:] = False
+    if device in ("unsent", "dark"):
+        made.pixels = {name: column[:0] for name, column in made.pixels.items()}
+        if made.wire is not None:
+            made.wire = {name: column[:0] for name, column in made.wire.items()}
+    if device == "stops":
+        made.meta["seconds"] += 3.0
 
 
 def _fault(word: str) -> Exception:
