@@ -9,9 +9,9 @@ from harness.analysis.light.agreement import agreement
 from harness.analysis.light.codes import STEPS, speed_for
 from harness.analysis.light.frames_seen import frames_seen, seen_metrics
 from harness.analysis.light.geometry import geometry
+from harness.instruments.flashing import STROBOSCOPIC
 from harness.metric import Metric
 from harness.signals import four_on_floor
-from harness.suite.session import STROBOSCOPIC
 
 pytestmark = [pytest.mark.needs("camera"), pytest.mark.usefixtures("camera")]
 

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from harness.baseline.gate import detectable
 from harness.baseline.history import History, history_path
 from harness.errors import BadRequest, DutFailure, K1HilError
+from harness.instruments.flashing import FlashingForbidden
 from harness.report import export, html, summary
 from harness.report.folder import drop_frame_sentences, point_latest
 from harness.report.junit import finish_junit
@@ -122,10 +124,17 @@ class SuiteHooks:
             pytest.skip(f"{what}: {stop.reason}")
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self) -> Generator[None, object, object]:
+        """A fixture may ask for what the rig file does not allow."""
+        with _permitted():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         """Watches the console for a crash, and puts its end into the report."""
         try:
-            result = yield
+            with _permitted():
+                result = yield
             self._refuse_panic(item)
             return result
         finally:
@@ -298,6 +307,15 @@ class SuiteHooks:
             terminalreporter.write_line(line)
         if self.session.run is not None:
             terminalreporter.write_line(f"results: {_short(self.session.run)}/report.html")
+
+
+@contextmanager
+def _permitted() -> Iterator[None]:
+    """What the rig file does not allow to be shown is skipped, as missing hardware is."""
+    try:
+        yield
+    except FlashingForbidden as error:
+        pytest.skip(error.message)
 
 
 def remember(run: Path, document: dict[str, Any], reports: Path) -> dict[str, str]:

@@ -36,10 +36,8 @@ from harness.suite.outcome import blame_of
 MUSIC_BPM = 120.0
 # One beat: what a pattern does in time with the music averages out within a segment.
 SEGMENT_S = 60.0 / MUSIC_BPM
-# Light that flashes between about 3 and 60 Hz over the whole strip: only where the rig file allows it.
 # Far apart and prime to 2^48, so that the boards of different repeats and runs never share a seed by a small step.
 SEED_STEP = 0x9E3779B1
-STROBOSCOPIC = frozenset({"hil_flash", "hil_counter", "hil_index"})
 SESSION: pytest.StashKey[SuiteSession] = pytest.StashKey()
 
 

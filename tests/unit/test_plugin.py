@@ -219,6 +219,22 @@ def test_flashing_patterns_need_permission(suite_project: Any) -> None:
     suite_project(tests, capabilities=["audio"]).assert_outcomes(skipped=1)
 
 
+def test_what_is_refused_for_its_flashing_is_skipped(suite_project: Any) -> None:
+    tests = """
+import pytest
+from harness.instruments.flashing import FlashGuard
+@pytest.fixture
+def shown(rig): FlashGuard(False).select("hil_index")
+def test_fixture(shown): assert False
+def test_call(rig):
+    FlashGuard(False).select("hil_flash")
+    assert False
+"""
+    suite_project(tests).assert_outcomes(skipped=2)
+    told = [s.get("message") for s in junit(suite_project).iter("skipped")]
+    assert told == [f"{p} flashes; allow_flashing is off for this hardware" for p in ("hil_index", "hil_flash")]
+
+
 def test_a_panic_fails_the_test_that_saw_it(suite_project: Any) -> None:
     tests = """
 def test_a(rig):
