@@ -27,6 +27,7 @@ from harness.report.model import Card, RunReport
 from harness.report.tables import summary_lines, verdict_table
 from harness.report.trend import sparklines
 from harness.suite import workers
+from harness.suite.deadlines import give_timeouts, item_timeout_s
 from harness.suite.outcome import exit_code, missing_requirements, nothing_judged, verdict_notes
 from harness.suite.results import Results
 from harness.suite.session import SuiteSession
@@ -101,7 +102,10 @@ class SuiteHooks:
             metafunc.parametrize("pattern", [p.id for p in self.session.patterns])
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Tests marked ``foreign`` are for firmware without K1 sentences; there, all others of the rig are skipped."""
+        """Each test gets its time. Tests marked ``foreign`` are for firmware without K1 sentences; there, all others of
+        the rig are skipped.
+        """
+        give_timeouts(items, self.config, item_timeout_s(self.session.profile, self.session.config))
         foreign = [item for item in items if item.get_closest_marker("foreign")]
         if self.session.config.dut.sentences:
             if foreign:
@@ -183,7 +187,8 @@ class SuiteHooks:
     def _explain(self, item: pytest.Item, report: pytest.TestReport, error: BaseException) -> dict[str, Any]:
         if report.skipped:
             return {"message": str(getattr(error, "msg", error))}
-        error, blame = self.session.blame(error)
+        told = error
+        error, blame = self.session.blame(told)
         self.session.note_failure(error, blame)
         self.session.save(notes_of(item).recordings)
         notes = notes_of(item)
@@ -192,6 +197,8 @@ class SuiteHooks:
             # Neither is a finding of this test: an error in JUnit, and no traceback through the harness.
             report.when = "setup" if report.when == "call" else report.when
             report.longrepr = f"{blame} fault: {text}"
+        elif error is not told:
+            report.longrepr = f"{report.longreprtext}\n{blame} fault: {text}"
         item.user_properties.append(("blame", blame))
         return {
             "blame": blame,

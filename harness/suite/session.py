@@ -29,6 +29,7 @@ from harness.rig.profile import Profile
 from harness.rig.profile import profile as profile_named
 from harness.rig.seeds import fresh_seed
 from harness.signals import Stimulus, four_on_floor, gated
+from harness.suite.deadlines import typed
 from harness.suite.eye import BASIC, Eye
 from harness.suite.options import SuiteOptions
 from harness.suite.outcome import blame_of
@@ -227,6 +228,7 @@ class SuiteSession:
         Returns:
             The failure to show (the bench's own, when it is the cause), and dut, rig, harness or request.
         """
+        error = typed(error)
         blame = blame_of(error)
         if blame == "dut" and self.rig is not None:
             try:
