@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.analysis.frames import sent_intervals_us
+from harness.analysis.pixels import shown
+
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "gradients.json").read_text(encoding="utf-8"))
 
 STILL = {"departure", "lava", "twilight", "hil_solid", "hil_ramp"}  # show one picture for ever
@@ -16,7 +19,44 @@ FLOWS_IN_SILENCE = {"perlin"}
 FRAME_PERIOD_US = 6000  # frame_min_period_ms at its default
 LEAST_FPS = 160.0
 LONGEST_GAP_US = 12_000
+LEAST_INTERVALS = 16
+LEAST_PICTURES_PER_S = 50.0  # far below what any device shows, far above what a dead one does
+LONGEST_SILENCE_S = 1.0  # before the end of a recording
 WHITE_BALANCE = np.array([1.0, 0.9375, 0.84])
+
+
+def pictures(recording):
+    """Times [n] (ns, host) and pixels [n, 160, 3] that strip A showed: enough of them, and until the end.
+
+    A device that shows hardly anything fails here: a picture that is not there has no other fault.
+    """
+    times, rgb = shown(recording)
+    seconds = recording.meta["seconds"]
+    least = max(1, int(LEAST_PICTURES_PER_S * seconds))
+    assert len(rgb) >= least, f"hardly any picture was seen: expected at least {least} in {seconds:g} s, got {len(rgb)}"
+    refuse_silence(recording, times[-1], "picture")
+    return times, rgb
+
+
+def paced(recording):
+    """Device time between sent frames (µs) [n]. A device that sends hardly any, or stops, fails here."""
+    gaps = sent_intervals_us(recording)
+    assert gaps.size >= LEAST_INTERVALS, (
+        f"hardly any frame was sent: expected at least {LEAST_INTERVALS} intervals between frames, "
+        f"got {gaps.size} from {recording.n_frames} records, {int(recording.frames['sent'].sum())} of them sent"
+    )
+    last = recording.clock_fits["device"].to_host(recording.frames["t_us"][recording.frames["sent"]][-1])
+    refuse_silence(recording, last, "frame")
+    return gaps
+
+
+def refuse_silence(recording, last_ns, what):
+    """Nothing for long before the end: the device stopped, and what came before it cannot speak for it."""
+    silent_s = recording.meta["seconds"] - (float(last_ns) - recording.meta["t0_ns"]) / 1e9
+    assert silent_s < LONGEST_SILENCE_S, (
+        f"the device stopped: expected a {what} within {LONGEST_SILENCE_S:g} s before the end, "
+        f"got none for {silent_s:.2f} s"
+    )
 
 
 def master(brightness: float) -> float:

@@ -54,6 +54,7 @@ def test_select_selects_what_it_says(rig, suite, record):
 
 def test_led_frame_is_what_the_strip_shows(rig, record):
     seen = record(None, 0.3, pattern="hil_ramp")
+    assert len(seen.pixels["rgb"]), "expected reported pictures, got none"
     shown = bytes(seen.pixels["rgb"][-1].tobytes()).hex().upper()
     assert "".join(rig.api.led_frame()) == shown
 

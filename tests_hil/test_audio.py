@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from k1 import spectrum_bin
+from k1 import pictures, spectrum_bin
 
 from harness.analysis.bins import bin_frequency_hz, bin_position, centroid_led
-from harness.analysis.pixels import luminance, shown
+from harness.analysis.pixels import luminance, shown_by
 from harness.analysis.tempo import light_bpm, reported_bpm
 from harness.metric import Metric
 from harness.signals import click_track, pink_noise, tone, tone_steps
@@ -17,7 +17,7 @@ def test_tones_light_their_bins(record, metric):
     wanted = [30, 36, 42, 48, 54, 60]
     sound = tone_steps([bin_frequency_hz(b) for b in wanted], step_s=0.5, gap_s=0.1)
     seen = record(sound, pattern="spectrum", title="tone steps on spectrum")
-    times, rgb = shown(seen)
+    times, rgb = pictures(seen)
     level, at_s = luminance(rgb), (times - seen.audio.start_ns) / 1e9
     found = []
     for step in sound.truth["steps"]:
@@ -27,7 +27,8 @@ def test_tones_light_their_bins(record, metric):
         found.append(spectrum_bin(float(np.argmax(half))))
     errors = np.array(found) - wanted
     mean = round(float(errors.mean()), 3)
-    metric(Metric("tone_bin_error_mean", mean, "bins", "none", len(wanted), "wire", seen.meta["provenance"]))
+    provenance = seen.meta["provenance"]
+    metric(Metric("tone_bin_error_mean", mean, "bins", "none", len(wanted), shown_by(seen), provenance))
     assert np.abs(errors).max() <= 2.0, f"bins {np.round(found, 1).tolist()} instead of {wanted}"
     assert np.ptp(errors) <= 2.5, "the bins are stretched"
 
@@ -43,7 +44,7 @@ def test_api_hears_the_same_tone(rig):
 def test_spectrum_light_moves_outwards_with_pitch(record):
     sound = tone_steps([440.0, 880.0, 1760.0], step_s=0.5, gap_s=0.1)
     seen = record(sound, pattern="spectrum")
-    times, rgb = shown(seen)
+    times, rgb = pictures(seen)
     level, at_s = luminance(rgb), (times - seen.audio.start_ns) / 1e9
     glow = np.percentile(level, 20, axis=0)
     places = [
@@ -57,6 +58,7 @@ def test_spectrum_light_moves_outwards_with_pitch(record):
 def test_tempo_of_a_click_track(record, metric, rig, suite, bpm):
     seconds = max(suite.profile.audio_s, 12.0)
     seen = record(click_track(bpm, seconds), pattern="pulse", title=f"clicks at {bpm:g} BPM on pulse")
+    pictures(seen)
     reported, shining, told = reported_bpm(seen), light_bpm(seen), rig.api.tempo()
     assert reported is not None, "no beat was reported"
     metric(Metric(f"tempo_error_{bpm:g}", round(abs(reported - bpm), 3), "1/min", "lower", 1, "telemetry",
@@ -85,7 +87,7 @@ def test_audio_frames_are_counted(rig):
 def test_flash_answers_sound_within_two_frames(record, metric):
     sound = click_track(120.0, 2.0, level=0.9)
     seen = record(sound, pattern="hil_flash", title="clicks on hil_flash")
-    times, rgb = shown(seen)
+    times, rgb = pictures(seen)
     lit = rgb.any(axis=(1, 2))
     first = times[1:][lit[1:] & ~lit[:-1]]
     onsets = seen.audio.start_ns + np.array(sound.truth["onsets_s"]) * 1e9

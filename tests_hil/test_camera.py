@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
+from k1 import pictures
 
 from harness.analysis.frames import fates, rendered_fps
 from harness.analysis.light.agreement import agreement
 from harness.analysis.light.codes import STEPS, speed_for
 from harness.analysis.light.frames_seen import frames_seen, seen_metrics
 from harness.analysis.light.geometry import geometry
+from harness.instruments.flashing import STROBOSCOPIC
 from harness.metric import Metric
 from harness.signals import four_on_floor
-from harness.suite.session import STROBOSCOPIC
 
 pytestmark = [pytest.mark.needs("camera"), pytest.mark.usefixtures("camera")]
 
@@ -59,6 +60,7 @@ def test_light_is_what_the_device_says(rig, watched, metric, pattern):
     if flashes and "flashing_light" not in rig.capabilities:
         pytest.skip(f"{pattern} flashes; allow_flashing is off for this hardware")
     seen = watched(four_on_floor(120.0, 0.8))
+    pictures(seen)
     found = agreement(seen)
     metric(Metric("light_apart", round(found.apart, 5), "", "lower", found.leds, "camera", seen.meta["provenance"],
                   pattern=pattern, detail={"seen": round(found.seen, 5), "said": round(found.said, 5)}))  # fmt: skip

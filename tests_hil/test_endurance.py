@@ -1,6 +1,7 @@
 """What only shows after a while."""
 
 import pytest
+from k1 import paced
 
 from harness.analysis.frames import conditions, fps
 from harness.analysis.heap import heap_slope
@@ -14,7 +15,11 @@ LEAST_FREE = 32 << 10
 def test_heap_does_not_shrink(rig, record, metric, suite):
     bed = four_on_floor(120.0, min(suite.profile.soak_s, 600.0))
     seen = record(bed, suite.profile.soak_s, pattern="bloom", streams=("frames",))
+    paced(seen)
     slope = heap_slope(seen)
+    if slope is None:
+        assert fps(seen) >= 160
+        pytest.skip(f"{suite.profile.soak_s:g} s of profile {suite.profile.name} are too short for a slope of the heap")
     metric(Metric("heap_slope_bytes_per_min", round(slope.value, 1), "B/min", "higher", slope.n, "telemetry",
                   seen.meta["provenance"], ci95=(slope.low, slope.high), detail=conditions(seen)))  # fmt: skip
     least = int(seen.frames["heap_free"].min())

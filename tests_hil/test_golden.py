@@ -2,15 +2,13 @@
 
 import numpy as np
 import pytest
-from k1 import GOLDEN, counter_picture, gradient_strip, index_pictures, off, ramp, settled
-
-from harness.analysis.pixels import shown
+from k1 import GOLDEN, counter_picture, gradient_strip, index_pictures, off, pictures, ramp, settled
 
 GRADIENTS = [name for name in GOLDEN if name != "about"]
 
 
 def pixels(recording):
-    return shown(recording)[1]
+    return pictures(recording)[1]
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
@@ -61,5 +59,6 @@ def test_index_shows_every_bit_of_every_led_in_order(record, param):
 
 def test_counter_shows_the_frame_number(record):
     seen = record(None, 0.5, pattern="hil_counter", streams=("frames", "pixels"))
+    pictures(seen)
     for n, picture in zip(seen.pixels["seq"][3:], seen.pixels["rgb"][3:], strict=True):
         assert (picture == counter_picture(int(n))).all(), f"frame {n}"

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from k1 import OCTAVE_LEDS, drive_of, spectrum_bin
+from k1 import OCTAVE_LEDS, drive_of, pictures, spectrum_bin
 
 from harness.analysis.bins import bin_frequency_hz
-from harness.analysis.pixels import luminance, shown
+from harness.analysis.pixels import luminance
 from harness.signals import tone_steps
 
 pytestmark = [pytest.mark.needs("audio"), pytest.mark.long]
@@ -29,7 +29,7 @@ def test_notes_begin_and_end_at_their_leds_on_octave(record, param):
     param(color_reactivity=0, saturation=0, dithering=0, softness=0, audio_sensitivity=0.8)
     sound = tone_steps([bin_frequency_hz(b) for b in NOTE_BINS], step_s=0.6, gap_s=0.1)
     seen = record(sound, pattern="octave")
-    times, rgb = shown(seen)
+    times, rgb = pictures(seen)
     at_s = (times - seen.audio.start_ns) / 1e9
     for number, step in zip(NOTE_BINS, sound.truth["steps"], strict=True):
         steady = (at_s > step["start_s"] + 0.3) & (at_s < step["stop_s"])
@@ -45,7 +45,7 @@ def test_tones_lie_at_their_leds_on_spectrum(record):
     bins = [30, 36, 42, 48, 54, 60]
     sound = tone_steps([bin_frequency_hz(b) for b in bins], step_s=0.5, gap_s=0.1)
     seen = record(sound, pattern="spectrum")
-    times, rgb = shown(seen)
+    times, rgb = pictures(seen)
     level, at_s = luminance(rgb), (times - seen.audio.start_ns) / 1e9
     for number, step in zip(bins, sound.truth["steps"], strict=True):
         steady = (at_s > step["start_s"] + 0.25) & (at_s < step["stop_s"])

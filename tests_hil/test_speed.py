@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from k1 import travel_leds_per_s
+from k1 import pictures, travel_leds_per_s
 
-from harness.analysis.pixels import activity, luminance, shown
+from harness.analysis.pixels import activity, luminance
 from harness.signals import four_on_floor, mixed, silence, tone
 
 pytestmark = [pytest.mark.needs("audio"), pytest.mark.long]
@@ -23,7 +23,7 @@ def at_speed(record, param):
 
 
 def changes(recording):
-    return activity(shown(recording)[1])
+    return activity(pictures(recording)[1])
 
 
 @pytest.mark.parametrize(("name", "least"), [("breathe", 2.0), ("perlin", 2.0), ("hil_index", 3.0)])
@@ -38,7 +38,7 @@ def test_waves_run_at_their_speed(at_speed, name, slowest, span):
     for speed in (0.5, 1.0):
         # Without glow and dither the wave stands out of the dark even where it has nearly faded.
         seen = at_speed(name, speed, sound, 6.0, softness=0, dithering=0, brightness_floor=0)
-        times, rgb = shown(seen)
+        times, rgb = pictures(seen)
         bursts = [part["start_s"] for part in sound.truth["parts"][::2]]
         measured = travel_leds_per_s((times - seen.audio.start_ns) / 1e9, luminance(rgb), bursts)
         assert measured == pytest.approx(slowest + span * speed, rel=0.15)
@@ -49,7 +49,7 @@ def test_vu_peak_falls_at_its_speed(at_speed):
     late = {}
     for speed in (0.0, 1.0):
         seen = at_speed("vu", speed, sound, 1.6, dithering=0, softness=0)
-        level = luminance(shown(seen)[1])[:, 80:]
+        level = luminance(pictures(seen)[1])[:, 80:]
         lit = level > 1.5 * np.median(level[-1])
         reach = np.where(lit.any(axis=1), 79 - np.argmax(lit[:, ::-1], axis=1), 0)
         late[speed] = float(reach[-20:].mean())
@@ -61,6 +61,6 @@ def test_metronome_strike_lasts_longer_at_low_speed(at_speed):
     centre = {}
     for speed in (0.0, 1.0):
         seen = at_speed("metronome", speed, sound, 14.0)
-        level = luminance(shown(seen)[1])[-800:, 78:82].mean(axis=1)
+        level = luminance(pictures(seen)[1])[-800:, 78:82].mean(axis=1)
         centre[speed] = float(np.mean(level > 0.5 * level.max()))
     assert centre[0.0] > 1.5 * centre[1.0], centre

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from k1 import pictures
 
-from harness.analysis.pixels import light, lit_share, shown
+from harness.analysis.pixels import light, lit_share
 from harness.analysis.tempo import reported_bpm
 from harness.signals import four_on_floor
 from harness.timebase import WRAP_US
@@ -19,13 +20,13 @@ def test_light_and_tempo_survive_the_clock_wrap(rig, record):
     rig.telemetry.command(f"clock {WRAP_US - round(BEFORE_S * 1e6)}")
     seen = record(music, pattern="pulse", title="pulse across the 71 min 35 s wrap")
 
+    times, rgb = pictures(seen)
     stamps = seen.frames["t_us"]
     assert stamps[0] < WRAP_US < stamps[-1], "the recording does not cross the wrap"
     assert (np.diff(stamps) > 0).all() and np.diff(stamps).max() < 20_000, "stamps jump"
     age_us = stamps - seen.frames["audio_us"]
     assert (age_us >= 0).all() and age_us.max() < 100_000, "frames think their sound is old"
 
-    times, rgb = shown(seen)
     across = seen.clock_fits["device"].to_host(WRAP_US)
     before, after = rgb[times < across], rgb[times > across + 200_000_000]
     assert lit_share(after) == 1.0, "dark after the wrap"

@@ -25,12 +25,21 @@ def shown(recording: Recording) -> tuple[npt.NDArray[np.int64], Pixels]:
     Returns:
         (int64[n] nanoseconds of host time, uint8[n, 160, 3]).
     """
-    if recording.wire is not None and recording.wire["host_ns"].size:
+    if _tapped(recording) and recording.wire is not None:
         return recording.wire["host_ns"], recording.wire["rgb"][:, 0]
     pixels = recording.pixels
     fit = recording.clock_fits.get("device")
     times = fit.to_host(pixels["t_us"]) if fit is not None and pixels["t_us"].size else pixels["host_ns"]
     return np.asarray(times, dtype=np.int64), pixels["rgb"]
+
+
+def shown_by(*recordings: Recording) -> str:
+    """Where :func:`shown` takes the pixels of these recordings from: ``wire``, or ``telemetry`` if any has no other."""
+    return "wire" if recordings and all(map(_tapped, recordings)) else "telemetry"
+
+
+def _tapped(recording: Recording) -> bool:
+    return recording.wire is not None and bool(recording.wire["host_ns"].size)
 
 
 def luminance(rgb: Pixels) -> Floats:
@@ -103,13 +112,18 @@ def match_wire(recording: Recording, tolerance_ms: float = 2.5) -> WireMatch:
     Args:
         tolerance_ms: a frame and its transmission may be this far apart; less than half a frame period.
 
+    A tap that saw nothing leaves every reported frame unseen; a device that reports nothing leaves none to compare.
+
     Raises:
-        ValueError: the recording lacks the wire, the pixels or the clock fit.
+        ValueError: the rig has no tap or the recording no clock fit.
     """
     wire, pixels = recording.wire, recording.pixels
     fit = recording.clock_fits.get("device")
-    if wire is None or not wire["host_ns"].size or not pixels["t_us"].size or fit is None:
-        raise ValueError("matching needs reported pixels, a wire tap and a clock fit")
+    if wire is None or fit is None:
+        raise ValueError("matching needs a wire tap and a clock fit")
+    reports = int(pixels["t_us"].size)
+    if not reports or not wire["host_ns"].size:
+        return WireMatch(reports, reports, 0, 0, 0.0)
     times, seen = fit.to_host(pixels["t_us"]), wire["host_ns"]
     edge = int(tolerance_ms * 1e6)
     inside = (times >= seen[0] - edge) & (times <= seen[-1] + edge)

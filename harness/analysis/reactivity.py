@@ -73,11 +73,16 @@ def features(rgb: Pixels) -> tuple[list[str], npt.NDArray[np.float32]]:
     return names, np.column_stack(columns).astype(np.float32)
 
 
+class TooFewSegments(ValueError):
+    """The light was seen in too few segments of the sound: the device, not the analysis, fell short."""
+
+
 def reaction(recording: Recording, seed: int = 1, shuffles: int = SHUFFLES) -> Reaction:
     """Tests whether the light follows a gated stimulus.
 
     Raises:
-        ValueError: not a recording of a gated stimulus, or too few frames in its segments.
+        ValueError: not a recording of a gated stimulus.
+        TooFewSegments: fewer than eight segments hold frames.
     """
     truth = (recording.meta.get("stimulus") or {}).get("truth") or {}
     if "loud" not in truth or recording.audio is None:
@@ -86,7 +91,7 @@ def reaction(recording: Recording, seed: int = 1, shuffles: int = SHUFFLES) -> R
     names, values = _segment_means(recording, truth, loud.size)
     usable = ~np.isnan(values).any(axis=1)
     if usable.sum() < 8:
-        raise ValueError(f"only {int(usable.sum())} segments hold frames")
+        raise TooFewSegments(f"only {int(usable.sum())} of {usable.size} segments of the sound hold frames")
     loud, values = loud[usable], values[usable]
     keep = _quick(loud.size)
     varied = values.std(axis=0) > 1e-9

@@ -12,6 +12,7 @@ from harness.errors import DutFailure, RigFault
 from harness.instruments.api_errors import ApiError, BadAnswer, EndpointAbsent, KeyRefused, RateLimited, shown
 from harness.instruments.api_fields import Answer
 from harness.instruments.clock import HostClock, never
+from harness.instruments.flashing import FlashGuard
 
 A = TypeVar("A", bound=Answer)
 
@@ -34,6 +35,7 @@ class ApiTransport:
         self.client = client
         self.clock = clock
         self.limited = 0
+        self.guard = FlashGuard(allowed=True)
 
     # ---- any endpoint ------------------------------------------------------------------------------
 
@@ -55,8 +57,10 @@ class ApiTransport:
         Raises:
             RigFault: no connection.
             DutFailure: connected, but no answer in time or a broken one.
+            FlashingForbidden: it selects a pattern that flashes, which this rig does not allow.
         """
         content = raw if raw is not None else None if method == "GET" else json.dumps(payload or {}).encode()
+        self.guard.request(path, content)
         headers = {"Content-Type": "application/json"} if content is not None else {}
         try:
             return self.client.request(method, path, content=content, params=params, headers=headers)

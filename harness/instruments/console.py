@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from harness.errors import Deadline
 from harness.instruments.clock import HostClock
+from harness.instruments.flashing import FlashGuard
 from harness.instruments.ports import StampedPort
 from harness.wire.telemetry import Batch, LineSplitter, encode_command, parse_lines
 
@@ -124,6 +125,7 @@ class Console:
         self._secrets: list[bytes] = []
         self._listeners: list[Callable[[Batch], None]] = []
         self.damaged = 0
+        self.guard = FlashGuard(allowed=True)
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -211,7 +213,9 @@ class Console:
 
     def write(self, text: str | bytes) -> None:
         """Sends bytes as they are. Use :meth:`send` for commands: it keeps secrets out of the log."""
-        self.port.write(text.encode() if isinstance(text, str) else text)
+        data = text.encode() if isinstance(text, str) else text
+        self.guard.console(data)
+        self.port.write(data)
 
     def send(self, command: str) -> None:
         """Sends one command line and notes it in the log (``>>> …``), what is secret in it replaced by stars.
@@ -219,8 +223,10 @@ class Console:
         Raises:
             ValueError: not a command line.
             RigFault: the port is gone.
+            FlashingForbidden: it selects a pattern that flashes, which this rig does not allow.
         """
         line = encode_command(command)
+        self.guard.console(line)
         shown = command
         words = command.split()
         if words and words[0] in SECRET_VERBS:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 
+from harness.instruments.flashing import FlashingForbidden
 from harness.rig import Rig
 
 _STEP_S = 0.1
@@ -43,7 +44,7 @@ def talk(rig: Rig, as_json: bool) -> None:
 def _send(rig: Rig, text: str) -> None:
     try:
         rig.console.send(text)
-    except ValueError as error:
+    except (ValueError, FlashingForbidden) as error:
         print(f"not sent: {error}", file=sys.stderr)
 
 

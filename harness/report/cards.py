@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.analysis.frames import fps, lost_records, sent_intervals_us
 from harness.analysis.latency import Latency, measure
 from harness.analysis.latency.fold import fold
-from harness.analysis.pixels import light, shown
+from harness.analysis.pixels import light, shown, shown_by
 from harness.recording import Recording
 from harness.report.camera_view import films, view, view_facts
 from harness.report.charts import envelope, histogram, latency_fit, latency_picture
@@ -79,7 +79,7 @@ def _latency_facts(latencies: list[Latency]) -> list[tuple[str, str]]:
 
 def _facts(recording: Recording) -> list[tuple[str, str]]:
     _, rgb = shown(recording)
-    facts = [("source", "strip wires" if recording.wire is not None else "telemetry")]
+    facts = [("source", "strip wires" if shown_by(recording) == "wire" else "telemetry")]
     if recording.n_frames:
         f = recording.frames
         facts += [

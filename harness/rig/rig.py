@@ -13,6 +13,7 @@ from harness.instruments.camera import Camera
 from harness.instruments.clock import never
 from harness.instruments.console import Console
 from harness.instruments.flasher import Flasher, FlashReport, Progress
+from harness.instruments.flashing import FlashGuard
 from harness.instruments.ota import OtaNetwork
 from harness.instruments.telemetry import CommandRefused, Telemetry
 from harness.recording import Recording
@@ -72,6 +73,7 @@ class Rig:
         self.clock = mount.clock
         mask = None if config.dut.sentences else redact
         self.console = Console(mount.port, mount.clock, folder / "console.log", mask)
+        self._guard = self.console.guard = FlashGuard(config.flashing_allowed, self._patterns_by_index)
         self.telemetry = Telemetry(self.console, seed, spoken=config.dut.sentences)
         self.audio = mount.audio
         self.tap = mount.tap
@@ -114,6 +116,10 @@ class Rig:
     def bundle(self) -> FirmwareBundle | None:
         """The firmware flashed through this object, if any."""
         return self._bundle
+
+    def _patterns_by_index(self) -> dict[int, str] | None:
+        known = self._bundle.patterns if self._bundle is not None else ()
+        return {int(p["index"]): str(p["id"]) for p in known} or None
 
     @property
     def identity(self) -> Identity:
@@ -185,6 +191,7 @@ class Rig:
         """
         if self._api is None:
             self._api = self._mount.api(self.wait_network().ip if self.telemetry.spoken else "")
+            self._api.guard = self._guard
         return self._api
 
     def wait_network(self, timeout_s: float = NETWORK_TIMEOUT_S) -> Identity:

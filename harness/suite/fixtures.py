@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import BadRequest
+from harness.instruments.flashing import STROBOSCOPIC
 from harness.recording import Recording
 from harness.rig.camera_calibration import Calibration
 from harness.rig.rig import Rig
@@ -16,7 +17,7 @@ from harness.signals import Stimulus
 from harness.suite.dut import RigDut
 from harness.suite.eye import BASIC
 from harness.suite.progress import Progress
-from harness.suite.session import SESSION, STROBOSCOPIC, PatternInfo, SuiteSession
+from harness.suite.session import SESSION, PatternInfo, SuiteSession
 from harness.suite.views import MetricBook, Params, Recorder, notes_of
 
 POLICIES = ("none", "soft", "hard")

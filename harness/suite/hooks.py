@@ -9,6 +9,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from harness.baseline.gate import detectable
 from harness.baseline.history import History, history_path
 from harness.errors import BadRequest, DutFailure, K1HilError
+from harness.instruments.flashing import FlashingForbidden
 from harness.report import export, html, summary
 from harness.report.folder import drop_frame_sentences, point_latest
 from harness.report.junit import finish_junit
@@ -25,6 +27,7 @@ from harness.report.model import Card, RunReport
 from harness.report.tables import summary_lines, verdict_table
 from harness.report.trend import sparklines
 from harness.suite import workers
+from harness.suite.deadlines import give_timeouts, item_timeout_s
 from harness.suite.outcome import exit_code, missing_requirements, nothing_judged, verdict_notes
 from harness.suite.results import Results
 from harness.suite.session import SuiteSession
@@ -99,7 +102,10 @@ class SuiteHooks:
             metafunc.parametrize("pattern", [p.id for p in self.session.patterns])
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Tests marked ``foreign`` are for firmware without K1 sentences; there, all others of the rig are skipped."""
+        """Each test gets its time. Tests marked ``foreign`` are for firmware without K1 sentences; there, all others of
+        the rig are skipped.
+        """
+        give_timeouts(items, self.config, item_timeout_s(self.session.profile, self.session.config))
         foreign = [item for item in items if item.get_closest_marker("foreign")]
         if self.session.config.dut.sentences:
             if foreign:
@@ -122,10 +128,17 @@ class SuiteHooks:
             pytest.skip(f"{what}: {stop.reason}")
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self) -> Generator[None, object, object]:
+        """A fixture may ask for what the rig file does not allow."""
+        with _permitted():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         """Watches the console for a crash, and puts its end into the report."""
         try:
-            result = yield
+            with _permitted():
+                result = yield
             self._refuse_panic(item)
             return result
         finally:
@@ -174,7 +187,8 @@ class SuiteHooks:
     def _explain(self, item: pytest.Item, report: pytest.TestReport, error: BaseException) -> dict[str, Any]:
         if report.skipped:
             return {"message": str(getattr(error, "msg", error))}
-        error, blame = self.session.blame(error)
+        told = error
+        error, blame = self.session.blame(told)
         self.session.note_failure(error, blame)
         self.session.save(notes_of(item).recordings)
         notes = notes_of(item)
@@ -183,6 +197,8 @@ class SuiteHooks:
             # Neither is a finding of this test: an error in JUnit, and no traceback through the harness.
             report.when = "setup" if report.when == "call" else report.when
             report.longrepr = f"{blame} fault: {text}"
+        elif error is not told:
+            report.longrepr = f"{report.longreprtext}\n{blame} fault: {text}"
         item.user_properties.append(("blame", blame))
         return {
             "blame": blame,
@@ -298,6 +314,15 @@ class SuiteHooks:
             terminalreporter.write_line(line)
         if self.session.run is not None:
             terminalreporter.write_line(f"results: {_short(self.session.run)}/report.html")
+
+
+@contextmanager
+def _permitted() -> Iterator[None]:
+    """What the rig file does not allow to be shown is skipped, as missing hardware is."""
+    try:
+        yield
+    except FlashingForbidden as error:
+        pytest.skip(error.message)
 
 
 def remember(run: Path, document: dict[str, Any], reports: Path) -> dict[str, str]:

@@ -29,6 +29,7 @@ from harness.rig.profile import Profile
 from harness.rig.profile import profile as profile_named
 from harness.rig.seeds import fresh_seed
 from harness.signals import Stimulus, four_on_floor, gated
+from harness.suite.deadlines import typed
 from harness.suite.eye import BASIC, Eye
 from harness.suite.options import SuiteOptions
 from harness.suite.outcome import blame_of
@@ -36,10 +37,8 @@ from harness.suite.outcome import blame_of
 MUSIC_BPM = 120.0
 # One beat: what a pattern does in time with the music averages out within a segment.
 SEGMENT_S = 60.0 / MUSIC_BPM
-# Light that flashes between about 3 and 60 Hz over the whole strip: only where the rig file allows it.
 # Far apart and prime to 2^48, so that the boards of different repeats and runs never share a seed by a small step.
 SEED_STEP = 0x9E3779B1
-STROBOSCOPIC = frozenset({"hil_flash", "hil_counter", "hil_index"})
 SESSION: pytest.StashKey[SuiteSession] = pytest.StashKey()
 
 
@@ -229,6 +228,7 @@ class SuiteSession:
         Returns:
             The failure to show (the bench's own, when it is the cause), and dut, rig, harness or request.
         """
+        error = typed(error)
         blame = blame_of(error)
         if blame == "dut" and self.rig is not None:
             try:

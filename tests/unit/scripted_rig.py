@@ -126,11 +126,30 @@ class ScriptedRig:
         self.recorded.append(f"record {pattern}")
         if "record" in self.script:
             raise _fault(self.script["record"])
-        return recording(noise(int(min(seconds, 4.0) / 0.006), 1), pattern=pattern or "", stimulus=stimulus)
+        tap = self.script.get("tap", "good")
+        made = recording(
+            noise(int(min(seconds, 4.0) / 0.006), 1), pattern=pattern or "", stimulus=stimulus, wire=tap != "none"
+        )
+        if made.wire is not None and tap == "dead":
+            made.wire = {name: column[:0] for name, column in made.wire.items()}
+        _spoil(made, self.script.get("device", "good"))
+        return made
 
     def close(self) -> None:
         self.closed = True
         self.console.close()
+
+
+def _spoil(made: Any, device: str) -> None:
+    """What a device of that kind leaves in a recording."""
+    if device == "unsent":
+        made.frames["sent"][:] = False
+    if device in ("unsent", "dark"):
+        made.pixels = {name: column[:0] for name, column in made.pixels.items()}
+        if made.wire is not None:
+            made.wire = {name: column[:0] for name, column in made.wire.items()}
+    if device == "stops":
+        made.meta["seconds"] += 3.0
 
 
 def _fault(word: str) -> Exception:

@@ -11,7 +11,17 @@ from synthetic import FIT, frames, noise, recording
 from harness.analysis.bins import bin_errors, bin_frequency_hz, bin_position, centroid_led
 from harness.analysis.frames import fps, frame_metrics, lost_records, sent_intervals_us
 from harness.analysis.heap import heap_slope
-from harness.analysis.pixels import activity, distinct_frames, drift, light, lit_share, match_wire, mirror_error, shown
+from harness.analysis.pixels import (
+    activity,
+    distinct_frames,
+    drift,
+    light,
+    lit_share,
+    match_wire,
+    mirror_error,
+    shown,
+    shown_by,
+)
 from harness.analysis.reactivity import reaction
 from harness.analysis.stats import batch_estimate, t95, theil_sen
 from harness.analysis.tempo import light_bpm, reported_bpm
@@ -120,10 +130,25 @@ def test_wire_and_telemetry_agree_or_not() -> None:
     assert (match.unseen, match.different, match.strips_differ) == (1, 1, 1)
 
 
+def test_a_dead_wire_leaves_every_reported_frame_unseen() -> None:
+    dead, mute = recording(noise(200, 3)), recording(noise(200, 3))
+    dead.wire = {name: column[:0] for name, column in dead.wire.items()}
+    assert match_wire(dead)[:2] == (200, 200)
+    mute.pixels = {name: column[:0] for name, column in mute.pixels.items()}
+    assert match_wire(mute)[:2] == (0, 0)
+
+
 def test_shown_uses_telemetry_when_there_is_no_wire() -> None:
     made = recording(noise(20, 3), wire=False)
     times, rgb = shown(made)
     assert np.array_equal(times, FIT.to_host(made.frames["t_us"])) and np.array_equal(rgb, made.pixels["rgb"])
+
+
+def test_the_source_of_pixels_is_where_they_come_from() -> None:
+    tapped, untapped, silent = recording(noise(20, 3)), recording(noise(20, 3), wire=False), recording(noise(20, 3))
+    silent.wire = {name: column[:0] for name, column in silent.wire.items()}
+    assert shown_by(tapped) == shown_by(tapped, tapped) == "wire"
+    assert shown_by(untapped) == shown_by(silent) == shown_by(tapped, untapped) == shown_by() == "telemetry"
 
 
 # ---- reactivity
@@ -225,5 +250,10 @@ def test_heap_slope_is_bytes_per_minute(leak: float) -> None:
     free = 200_000 - leak * np.arange(n)
     free[np.random.default_rng(1).integers(0, n, 400)] -= 3000
     slope = heap_slope(recording(noise(n, 1, 2) if n < 1 else np.zeros((n, 160, 3), np.uint8), heap_free=free))
-    assert slope.value == pytest.approx(-leak * 1e4, abs=leak * 100 + 40)
+    assert slope is not None and slope.value == pytest.approx(-leak * 1e4, abs=leak * 100 + 40)
     assert slope.low <= -leak * 1e4 + 1 and slope.high >= -leak * 1e4 - leak * 200 - 1
+
+
+def test_a_short_recording_has_no_heap_slope() -> None:
+    assert heap_slope(recording(noise(5 * 167 + 590, 1, 2))) is None
+    assert heap_slope(Recording({"provenance": "simulated"})) is None

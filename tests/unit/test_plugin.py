@@ -14,6 +14,9 @@ import harness.suite.hooks  # noqa: F401  # loaded once here instead of in every
 from harness.baseline.fingerprint import digest
 from harness.baseline.history import History
 from harness.baseline.store import AcceptedSet, Baseline, Samples
+from harness.rig.config import PortConfig, RigConfig
+from harness.rig.profile import profile
+from harness.suite.deadlines import item_timeout_s
 
 pytest_plugins = ["pytester"]
 
@@ -132,6 +135,45 @@ def test_harness_error(suite_project: Any) -> None:
     assert next(junit(suite_project).iter("failure")).get("type") == "harness"
 
 
+def test_a_test_that_hangs_is_no_finding_about_the_device(suite_project: Any) -> None:
+    tests = "import pytest, time\n@pytest.mark.timeout(0.2)\ndef test_a(rig): time.sleep(20)\ndef test_b(rig): pass\n"
+    result = suite_project(tests, apart=True)
+    result.assert_outcomes(failed=1, passed=1)
+    assert result.ret == 3
+    failure = next(junit(suite_project).iter("failure"))
+    assert failure.get("type") == "harness" and "time.sleep(20)" in failure.text
+    assert "the test did not end in time" in failure.text and "try: the traceback shows" in failure.text
+    told = json.loads((latest(suite_project) / "metrics.json").read_text())["tests"][0]
+    assert (told["blame"], told["message"]) == ("harness", "the test did not end in time")
+
+
+LIMITS = """
+import pytest
+def limit(request): return request.node.get_closest_marker("timeout").args[0]
+def test_derived(request): assert limit(request) == {derived}
+@pytest.mark.timeout(7)
+def test_own(request): assert limit(request) == 7
+"""
+
+
+def test_every_test_gets_the_time_its_profile_needs(suite_project: Any) -> None:
+    for name in ("quick", "nightly"):
+        derived = item_timeout_s(profile(name), RigConfig(kind="virtual"))
+        suite_project(LIMITS.format(derived=derived), "--profile", name).assert_outcomes(passed=2)
+    own = "def test_a(request):\n    assert request.node.get_closest_marker('timeout') is None\n"
+    suite_project(own, "--timeout", "50").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize("name", ["quick", "standard", "nightly"])
+def test_time_is_enough_for_the_longest_test_and_for_no_night(name: str) -> None:
+    physical = RigConfig(kind="physical", console=PortConfig(port="/dev/ttyACM0"))
+    wall, virtual = profile(name, wall=True), profile(name)
+    assert item_timeout_s(virtual, RigConfig(kind="virtual")) > 600 + virtual.soak_s + virtual.repeats * virtual.audio_s
+    given = item_timeout_s(wall, physical)
+    assert given > 3 * wall.soak_s + 600 and given > 3 * (wall.repeats + 3) * max(20.0, wall.audio_s) + 600
+    assert given < 8 * 3600
+
+
 @pytest.mark.parametrize(
     "arguments", [["--rig", "nowhere"], ["--seed", "minus"], ["--require", "taste"], ["--firmware", "gone.bin"],
                   ["--profile", "lazy"], ["--embedded-services", "esp"], ["--rig", "../sim"]],
@@ -217,6 +259,22 @@ def test_c(another_show, rig, pattern):
 def test_flashing_patterns_need_permission(suite_project: Any) -> None:
     tests = "import pytest\n@pytest.mark.parametrize('pattern', ['hil_flash'])\ndef test_a(show): pass\n"
     suite_project(tests, capabilities=["audio"]).assert_outcomes(skipped=1)
+
+
+def test_what_is_refused_for_its_flashing_is_skipped(suite_project: Any) -> None:
+    tests = """
+import pytest
+from harness.instruments.flashing import FlashGuard
+@pytest.fixture
+def shown(rig): FlashGuard(False).select("hil_index")
+def test_fixture(shown): assert False
+def test_call(rig):
+    FlashGuard(False).select("hil_flash")
+    assert False
+"""
+    suite_project(tests).assert_outcomes(skipped=2)
+    told = [s.get("message") for s in junit(suite_project).iter("skipped")]
+    assert told == [f"{p} flashes; allow_flashing is off for this hardware" for p in ("hil_index", "hil_flash")]
 
 
 def test_a_panic_fails_the_test_that_saw_it(suite_project: Any) -> None:
