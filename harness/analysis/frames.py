@@ -144,8 +144,8 @@ def pacing_metrics(recording: Recording) -> list[Metric]:
     told = fates(recording)
     values = [
         ("fps_rendered", rendered_fps(recording), "1/s", "none"),
-        ("frame_interval_us_p95", float(np.percentile(intervals, 95)), "us", "none"),
-        ("frame_interval_us_max", float(intervals.max()), "us", "none"),
+        ("frame_interval_us_p95", float(np.percentile(intervals, 95)), "us", "lower"),
+        ("frame_interval_us_max", float(intervals.max()), "us", "lower"),
         ("frames_late", float(told.late.size), "", "lower"),
         ("frames_lost", float(told.lost.size), "", "lower"),
         ("frames_quiet", float(told.quiet.size), "", "none"),

@@ -24,6 +24,7 @@ class Notes:
 
     metrics: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
+    over_budget: list[str] = field(default_factory=list)
     recordings: list[str] = field(default_factory=list)
     own_recordings: list[str] = field(default_factory=list)
     first_line: int = 0
@@ -67,7 +68,11 @@ class Recorder:
 
 
 class MetricBook:
-    """``metric(m)`` notes one or several metrics; ``metric.judge(m)`` also compares with the rig's baseline."""
+    """``metric(m)`` notes one or several metrics; ``metric.judge(m)`` also compares with the rig's baseline.
+
+    Each is held to its budget in the rig file. A test that notes one beyond it fails when it is over, whatever it
+    asserts itself.
+    """
 
     def __init__(self, session: SuiteSession, item: pytest.Item) -> None:
         self._session = session
@@ -78,6 +83,9 @@ class MetricBook:
         for metric in [metrics] if isinstance(metrics, Metric) else metrics:
             notes_of(self._item).metrics.append(plain(metric.to_json()))
             self._item.user_properties.append((metric.key, float(metric.value)))
+            broken = self._session.gate.over_budget(metric)
+            if broken:
+                notes_of(self._item).over_budget.append(f"{metric.key}: {broken}")
 
     def judge(
         self,
