@@ -57,7 +57,7 @@ def test_light_is_what_the_device_says(rig, watched, metric, pattern):
     """A strip that stays dark, freezes or shows other light than the bytes handed to it."""
     flashes = pattern in STROBOSCOPIC
     if flashes and "flashing_light" not in rig.capabilities:
-        pytest.skip(f"{pattern} flashes; allow_flashing is off for this hardware")
+        pytest.skip(f"{pattern} flashes; allow_flashing is off for this rig")
     seen = watched(four_on_floor(120.0, 0.8))
     found = agreement(seen)
     metric(Metric("light_apart", round(found.apart, 5), "", "lower", found.leds, "camera", seen.meta["provenance"],
