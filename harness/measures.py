@@ -19,6 +19,8 @@ LIMITED = frozenset(
     heap_free_least heap_free_bytes heap_slope_bytes_per_min
     records_lost frames_late frames_lost frames_unseen
     latency_mean latency_rise_mean latency_events_missed
+    command_to_light_ms_mean command_to_light_ms_max commands_missed onset_dead_ms onset_first_ms
+    brightness_apart colour_error_mean colour_error_p95 mirror_apart
     leds_answering light_apart cpu_percent rmt_gap_us_max
     """.split()
 )
@@ -27,7 +29,7 @@ LIMITED_KINDS = (r"latency_(rise|fall)_p(50|95|99)", r"latency_\d+hz_rise_mean",
 TOLD = frozenset(
     """
     fps_rendered fps_seen frame_interval_us_p50 frames_quiet latency_fall_mean light_mean reaction_strength
-    tone_bin_error_mean tempo_strongest_bpm tempo_locked_bpm beats_queued beats_logged
+    brightness_exponent centre_led tone_bin_error_mean tempo_strongest_bpm tempo_locked_bpm beats_queued beats_logged
     """.split()
 )
 TOLD_KINDS = (r"latency_mean_[a-z]+", r"latency_[a-z]+_minus_[a-z]+")

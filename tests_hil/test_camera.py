@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from k1 import STILL
 
 from harness.analysis.frames import fates, rendered_fps
 from harness.analysis.light.agreement import agreement
 from harness.analysis.light.codes import STEPS, speed_for
 from harness.analysis.light.frames_seen import frames_seen, seen_metrics
 from harness.analysis.light.geometry import geometry
+from harness.analysis.light.still import centre, centre_metrics, colour_metrics, still_colour
 from harness.metric import Metric
 from harness.signals import four_on_floor
 from harness.suite.session import STROBOSCOPIC
@@ -62,6 +64,9 @@ def test_light_is_what_the_device_says(rig, watched, metric, pattern):
     found = agreement(seen)
     metric(Metric("light_apart", round(found.apart, 5), "", "lower", found.leds, "camera", seen.meta["provenance"],
                   pattern=pattern, detail={"seen": round(found.seen, 5), "said": round(found.said, 5)}))  # fmt: skip
+    if pattern in STILL:
+        colour, folded = still_colour(seen), centre(seen)
+        metric([*(colour_metrics(seen, colour) if colour else []), *(centre_metrics(seen, folded) if folded else [])])
     assert np.isfinite(found.apart)
     if found.said > LEAST_LIGHT:
         assert found.seen > 0.5 * found.said, f"light of {found.seen:.4f} where the bytes ask for {found.said:.4f}"

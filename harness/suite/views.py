@@ -13,6 +13,7 @@ import pytest
 from harness.baseline.gate import FRESH_RUNS, Verdict
 from harness.metric import Metric, pooled
 from harness.recording import Recording
+from harness.rig.record import Command
 from harness.rig.rig import Rig
 from harness.signals import Stimulus
 from harness.suite.session import SuiteSession
@@ -55,10 +56,11 @@ class Recorder:
         streams: tuple[str, ...] = ("frames", "pixels", "wire"),
         settle_s: float = 0.25,
         title: str = "",
+        commands: Sequence[Command] = (),
     ) -> Recording:
         """Records. Without ``seconds`` as long as the stimulus; with a ``title`` it gets a place on the page."""
         length = seconds if seconds is not None else stimulus.seconds if stimulus is not None else 1.0
-        recording = self._rig.record(stimulus, length, streams, pattern, settle_s=settle_s)
+        recording = self._rig.record(stimulus, length, streams, pattern, settle_s=settle_s, commands=commands)
         notes = notes_of(self._item)
         name = f"{file_name(self._item.name)}-{len(notes.own_recordings) + 1}"
         notes.own_recordings.append(name)
