@@ -63,7 +63,8 @@ def pooled(runs: Sequence[Sequence[Metric]]) -> list[Metric]:
         runs: one list per run, the same metrics in the same order.
 
     Raises:
-        ValueError: no run, or runs that hold different metrics.
+        ValueError: no run, runs that hold different metrics, or the same one by another stream, in another unit or
+            direction, or of another provenance: what a camera saw and what a wire carried is not one distribution.
     """
     if not runs:
         raise ValueError("nothing to pool: no run")
@@ -71,6 +72,10 @@ def pooled(runs: Sequence[Sequence[Metric]]) -> list[Metric]:
     for same in zip(*runs, strict=True):
         if len({m.key for m in same}) != 1:
             raise ValueError(f"runs hold different metrics: {', '.join(sorted({m.key for m in same}))}")
+        kinds = {(m.source, m.unit, m.direction, m.provenance) for m in same}
+        if len(kinds) != 1:
+            told = "; ".join(" ".join(filter(None, kind)) for kind in sorted(kinds))
+            raise ValueError(f"runs measured {same[0].key} in different ways: {told}")
         values = [m.value for m in same]
         detail = {**same[0].detail, "samples": values}
         seeds = [m.detail.get("seed") for m in same]

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from k1 import pictures
+from k1 import STILL, pictures
 
 from harness.analysis.frames import fates, rendered_fps
 from harness.analysis.light.agreement import agreement
 from harness.analysis.light.codes import STEPS, speed_for
 from harness.analysis.light.frames_seen import frames_seen, seen_metrics
 from harness.analysis.light.geometry import geometry
+from harness.analysis.light.still import centre, centre_metrics, colour_metrics, still_colour
 from harness.instruments.flashing import STROBOSCOPIC
 from harness.metric import Metric
 from harness.signals import four_on_floor
@@ -58,12 +59,15 @@ def test_light_is_what_the_device_says(rig, watched, metric, pattern):
     """A strip that stays dark, freezes or shows other light than the bytes handed to it."""
     flashes = pattern in STROBOSCOPIC
     if flashes and "flashing_light" not in rig.capabilities:
-        pytest.skip(f"{pattern} flashes; allow_flashing is off for this hardware")
+        pytest.skip(f"{pattern} flashes; allow_flashing is off for this rig")
     seen = watched(four_on_floor(120.0, 0.8))
     pictures(seen)
     found = agreement(seen)
     metric(Metric("light_apart", round(found.apart, 5), "", "lower", found.leds, "camera", seen.meta["provenance"],
                   pattern=pattern, detail={"seen": round(found.seen, 5), "said": round(found.said, 5)}))  # fmt: skip
+    if pattern in STILL:
+        colour, folded = still_colour(seen), centre(seen)
+        metric([*(colour_metrics(seen, colour) if colour else []), *(centre_metrics(seen, folded) if folded else [])])
     assert np.isfinite(found.apart)
     if found.said > LEAST_LIGHT:
         assert found.seen > 0.5 * found.said, f"light of {found.seen:.4f} where the bytes ask for {found.said:.4f}"

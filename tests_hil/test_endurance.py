@@ -30,7 +30,7 @@ def test_heap_does_not_shrink(rig, record, metric, suite):
 
 def test_heap_survives_requests(rig):
     if "api" not in rig.capabilities:
-        pytest.skip("no API on this hardware")
+        pytest.skip("no API on this rig")
     for path in ("/api/device/performance", "/api/leds/frame", "/api/audio/tempo"):
         rig.api.get(path)
     before = rig.api.performance()["memory_free_kb"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from harness.analysis.stats import Array, Estimate, batch_estimate
 from harness.metric import Direction, Metric
-from harness.recording import Recording
+from harness.recording import Columns, Recording
 
 STAMP_US = 1.0  # resolution of the device's stamps
 
@@ -76,13 +76,22 @@ def frame_metrics(recording: Recording) -> list[Metric]:
 LATE_PERIODS = 1.5
 
 
+# The device contract's quiet-skip: below this level for ten frames it transmits nothing, and its loop, which no strip
+# holds up any more, runs several times as fast.
+QUIET_LEVEL = 0.01
+QUIET_FRAMES = 10
+QUIET_PACE = 0.5
+# When the device may still think that it is quiet: its ten frames, its own smoothing, the way of the sound.
+_HUSH_S, _NOTICES_S = 0.05, 0.15
+
+
 class Fates(NamedTuple):
     """What became of the frames the device rendered, told by sequence number.
 
     Attributes:
         late: sequence numbers of frames sent more than 1.5 periods after the one before, int64[n].
         lost: rendered and never sent although they would have changed the picture, int64[n].
-        quiet: not sent because the strip already showed the same bytes: no fault, int64[n].
+        quiet: not sent because the strip already showed the same bytes, or in a quiet-skip: no fault, int64[n].
     """
 
     late: npt.NDArray[np.int64]
@@ -94,25 +103,31 @@ def fates(recording: Recording, period_us: float | None = None) -> Fates:
     """Sorts the frames of a recording.
 
     Args:
-        period_us: what is asked of the device; default: the median interval.
+        period_us: what is asked of the device; default: the median time between sent frames that follow each other.
     """
     f = recording.frames
-    quiet = _quiet(recording)
+    if period_us is None:
+        period_us = _period_us(f)
+    quiet = _same_bytes(recording) | _quiet_skip(recording, period_us)
     lost = f["seq"][~f["sent"] & ~quiet]
     # A quiet skip leaves a pause that nobody can see: the frame after it is not late.
     shown = f["sent"] | quiet
-    seq, t_us = f["seq"][shown], f["t_us"][shown]
-    steps = np.diff(t_us)
-    if not steps.size:
+    seq, t_us, sent = f["seq"][shown], f["t_us"][shown], f["sent"][shown]
+    if seq.size < 2 or not period_us:
         return Fates(seq[:0], lost, f["seq"][quiet])
-    period = float(np.median(steps)) if period_us is None else period_us
     # Where records are missing, a wait cannot be told from a frame nobody told us of.
     missing = np.isin(seq[1:] - 1, f["seq"], invert=True)
-    late = (steps > LATE_PERIODS * period) & ~missing
+    late = (np.diff(t_us) > LATE_PERIODS * period_us) & ~missing & sent[1:]
     return Fates(seq[1:][late], lost, f["seq"][quiet])
 
 
-def _quiet(recording: Recording) -> npt.NDArray[np.bool_]:
+def _period_us(f: Columns) -> float:
+    """Median time between sent frames that follow each other; 0 where there are none."""
+    both = f["sent"][1:] & f["sent"][:-1] & (np.diff(f["seq"]) == 1)
+    return float(np.median(np.diff(f["t_us"])[both])) if both.any() else 0.0
+
+
+def _same_bytes(recording: Recording) -> npt.NDArray[np.bool_]:
     """Frames not sent whose bytes are those of the last one sent, bool[n]; none where the pixels are not known."""
     f, pixels = recording.frames, recording.pixels
     quiet = np.zeros(f["seq"].size, bool)
@@ -127,6 +142,46 @@ def _quiet(recording: Recording) -> npt.NDArray[np.bool_]:
         elif shown is not None and row is not None:
             quiet[i] = np.array_equal(pixels["rgb"][shown], pixels["rgb"][row])
     return quiet
+
+
+def _quiet_skip(recording: Recording, period_us: float) -> npt.NDArray[np.bool_]:
+    """Frames not sent in a quiet-skip, whatever their bytes, bool[n].
+
+    Told by what a quiet-skip does: the loop runs on at least twice as fast as it sends, and there is nothing to hear.
+    A frame that is dropped at the usual pace, or while sound plays, is none.
+    """
+    f = recording.frames
+    none = np.zeros(f["seq"].size, bool)
+    if f["sent"].all() or not period_us or none.size < 2:
+        return none
+    steps = np.diff(f["t_us"]) / np.maximum(np.diff(f["seq"]), 1)
+    # The first skipped frame still waits for the strip: its own step is the one to the frame after it.
+    hurried = np.append(steps, steps[-1]) < QUIET_PACE * period_us
+    return np.asarray(~f["sent"] & hurried & _may_be_quiet(recording))
+
+
+def _may_be_quiet(recording: Recording) -> npt.NDArray[np.bool_]:
+    """Where the device may hear silence, bool[n]: by the level in its records, else by the sound that was played.
+
+    Without either nothing was played, and nothing speaks against silence.
+    """
+    f = recording.frames
+    n = f["seq"].size
+    if "audio_level" in f:
+        low = (f["audio_level"] < QUIET_LEVEL).astype(np.int64)
+        run = np.convolve(low, np.ones(QUIET_FRAMES, np.int64))[:n]
+        return np.asarray(run == np.minimum(np.arange(n) + 1, QUIET_FRAMES))
+    fit = recording.clock_fits.get("device")
+    if recording.audio is None or fit is None:
+        return np.ones(n, bool)
+    audio = recording.audio
+    block = round(_HUSH_S * audio.rate_hz)
+    padded = np.concatenate([np.abs(audio.samples), np.zeros(-audio.samples.size % block)])
+    # Before and after the sound there is none.
+    loud = np.concatenate([[False], padded.reshape(-1, block).mean(axis=1) >= QUIET_LEVEL, [False]])
+    at = np.floor((np.asarray(fit.to_host(f["t_us"])) - audio.start_ns) / (block * 1e9 / audio.rate_hz)).astype(int) + 1
+    back = range(round(_NOTICES_S / _HUSH_S) + 1)
+    return np.asarray(~np.all([loud[np.clip(at - k, 0, loud.size - 1)] for k in back], axis=0))
 
 
 def rendered_fps(recording: Recording) -> float:
@@ -144,8 +199,8 @@ def pacing_metrics(recording: Recording) -> list[Metric]:
     told = fates(recording)
     values = [
         ("fps_rendered", rendered_fps(recording), "1/s", "none"),
-        ("frame_interval_us_p95", float(np.percentile(intervals, 95)), "us", "none"),
-        ("frame_interval_us_max", float(intervals.max()), "us", "none"),
+        ("frame_interval_us_p95", float(np.percentile(intervals, 95)), "us", "lower"),
+        ("frame_interval_us_max", float(intervals.max()), "us", "lower"),
         ("frames_late", float(told.late.size), "", "lower"),
         ("frames_lost", float(told.lost.size), "", "lower"),
         ("frames_quiet", float(told.quiet.size), "", "none"),

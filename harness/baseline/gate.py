@@ -124,7 +124,7 @@ class Gate:
             BadRequest: a budget on a metric of which neither less nor more is better.
         """
         verdict = self._compare(metric, confidence)
-        return replace(verdict, over_budget=self._over_budget(metric))
+        return replace(verdict, over_budget=self.over_budget(metric))
 
     def _compare(self, metric: Metric, confidence: float) -> Verdict:
         values = run_values(metric)
@@ -143,7 +143,12 @@ class Gate:
             return _exact(bare, metric.direction, samples, values[0], finest)
         return _statistical(bare, metric.direction, samples, values, finest, confidence)
 
-    def _over_budget(self, metric: Metric) -> str:
+    def over_budget(self, metric: Metric) -> str:
+        """How a metric, judged or not, breaks its hard budget; "" when it does not, or has none.
+
+        Raises:
+            BadRequest: neither less nor more of it is better.
+        """
         limit = self.budgets.get(metric.key, self.budgets.get(metric.name))
         if limit is None:
             return ""

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,6 +36,8 @@ MAX_WAITING = 90
 # A stamp of the driver is believed when it lies this close before the moment of grabbing.
 _STAMP_AGE_S = 1.0
 OPEN_TIMEOUT_S = 10.0
+# A live stream that gives nothing for so long is gone.
+READ_TIMEOUT_S = 5.0
 
 
 class CameraPort(Protocol):
@@ -168,15 +171,22 @@ class Camera:
 class OpenCvPort:
     """A camera or video through OpenCV: an index (V4L2, AVFoundation), a URL (HTTP MJPEG, RTSP) or a file.
 
+    Grabbing begins with the first read: until then the camera takes settings that it refuses while it streams. Its
+    thread and whoever asks for a setting take turns, because OpenCV's captures are not made for two threads.
+
     Args:
         source: index, URL or path.
         settings: wanted size and rate; some cameras take them only before the first frame.
+        open_timeout_s, read_timeout_s: longest time until it is open, and until a live source gives a frame.
 
     Raises:
-        RigFault: it cannot be opened.
+        RigFault: it cannot be opened, or not in time.
     """
 
-    def __init__(self, source: int | str, settings: Settings | None = None) -> None:
+    def __init__(
+        self, source: int | str, settings: Settings | None = None, *,
+        open_timeout_s: float = OPEN_TIMEOUT_S, read_timeout_s: float = READ_TIMEOUT_S,
+    ) -> None:  # fmt: skip
         import cv2
 
         self._cv2 = cv2
@@ -184,7 +194,8 @@ class OpenCvPort:
         self._is_file = isinstance(source, str) and "://" not in source
         if self._is_file and not Path(str(source)).is_file():
             raise RigFault(f"there is no video file {source}", remedy="correct [camera] device in the rig file")
-        self._capture = cv2.VideoCapture(source)
+        self._patience_s = open_timeout_s + read_timeout_s
+        self._capture = self._open(open_timeout_s, read_timeout_s)
         if not self._capture.isOpened():
             raise RigFault(
                 f"camera '{source}' cannot be opened",
@@ -192,17 +203,64 @@ class OpenCvPort:
             )
         self.backend = str(self._capture.getBackendName())
         self._props = _prop_table(cv2, self.backend)
-        for name in ("width", "height", "fps"):
-            value = getattr(settings, name, None) if settings else None
-            if value is not None:
-                self.set(name, float(value))
+        self._device = threading.Lock()  # held by whoever talks to the capture
+        self._asking = 0  # threads that wait for it; the grabbing one gives way to them
         self._frames: deque[Stamped] = deque()
         self._news = threading.Condition()
         self._stop = False
         self._ended = False
         self.lost = 0
-        self._thread = threading.Thread(target=self._grab, name=f"camera-{source}", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        for name in ("width", "height", "fps"):
+            value = getattr(settings, name, None) if settings else None
+            if value is not None:
+                self.set(name, float(value))
+
+    def _open(self, open_timeout_s: float, read_timeout_s: float) -> Any:
+        """The capture. OpenCV may hang in a dead address or driver for ever: then its thread is left behind."""
+        cv2, found = self._cv2, []
+        arguments: list[Any] = [self._source]
+        if isinstance(self._source, str) and not self._is_file:
+            waits = {cv2.CAP_PROP_OPEN_TIMEOUT_MSEC: open_timeout_s, cv2.CAP_PROP_READ_TIMEOUT_MSEC: read_timeout_s}
+            arguments += [cv2.CAP_ANY, [round(v) for k, s in waits.items() for v in (k, s * 1e3)]]
+        opener = threading.Thread(
+            target=lambda: found.append(cv2.VideoCapture(*arguments)), name=f"open-{self._source}", daemon=True
+        )
+        opener.start()
+        opener.join(open_timeout_s + 1.0)
+        if not found:
+            raise RigFault(
+                f"camera '{self._source}' does not answer", expected=f"it open within {open_timeout_s:g} s",
+                remedy="check its cable, or its address and network",
+            )  # fmt: skip
+        return found[0]
+
+    def _begin(self) -> None:
+        """Starts grabbing, once."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._grab, name=f"camera-{self._source}", daemon=True)
+            self._thread.start()
+
+    @contextmanager
+    def _turn(self) -> Iterator[Any]:
+        """The capture, between two grabs.
+
+        Raises:
+            RigFault: the driver is stuck in a grab.
+        """
+        with self._news:
+            self._asking += 1
+        try:
+            if not self._device.acquire(timeout=self._patience_s):
+                raise RigFault(f"camera '{self._source}' is stuck", remedy="unplug it and plug it in again")
+            try:
+                yield self._capture
+            finally:
+                self._device.release()
+        finally:
+            with self._news:
+                self._asking -= 1
+                self._news.notify_all()
 
     @property
     def ended(self) -> bool:
@@ -210,7 +268,8 @@ class OpenCvPort:
         return self._ended
 
     def _grab(self) -> None:
-        nominal_ns = 1e9 / (self._capture.get(self._cv2.CAP_PROP_FPS) or 30.0)
+        with self._device:
+            nominal_ns = 1e9 / (self._capture.get(self._cv2.CAP_PROP_FPS) or 30.0)
         start_ns, count = time.monotonic_ns(), 0
         while not self._stop:
             if self._is_file and len(self._frames) >= MAX_WAITING // 2:
@@ -218,11 +277,14 @@ class OpenCvPort:
                 with self._news:
                     self._news.wait(0.1)
                 continue
-            if not self._capture.grab():
-                break
-            grabbed_ns = time.monotonic_ns()
-            stamp_ns = start_ns + round(count * nominal_ns) if self._is_file else self._stamp(grabbed_ns)
-            good, picture = self._capture.retrieve()
+            with self._news:
+                self._news.wait_for(lambda: not self._asking or self._stop, 0.5)
+            with self._device:
+                if not self._capture.grab():
+                    break
+                grabbed_ns = time.monotonic_ns()
+                stamp_ns = start_ns + round(count * nominal_ns) if self._is_file else self._stamp(grabbed_ns)
+                good, picture = self._capture.retrieve()
             count += 1
             if good and picture is not None:
                 self._keep((stamp_ns, np.asarray(picture, np.uint8)))
@@ -256,6 +318,7 @@ class OpenCvPort:
             RigFault: a live source has ended.
             HarnessFault: frames were not taken in time and are lost.
         """
+        self._begin()
         deadline = time.monotonic() + timeout_s
         with self._news:
             while not self._frames and not self._ended:
@@ -276,6 +339,7 @@ class OpenCvPort:
 
     def drop_waiting(self) -> None:
         """See :class:`CameraPort`. Whoever does not look for a while loses frames; nobody misses them."""
+        self._begin()
         with self._news:
             self._frames.clear()
             self.lost = 0
@@ -287,7 +351,8 @@ class OpenCvPort:
         if entry is None:
             return None
         number, _, to_ours = entry
-        value = float(self._capture.get(number))
+        with self._turn() as capture:
+            value = float(capture.get(number))
         # OpenCV answers 0 or -1 for what a back end does not have; no setting kept here is negative or 0 but switches.
         if value < 0 or (value == 0 and not prop.startswith(("auto_", "focus", "gain"))):
             return None
@@ -296,13 +361,17 @@ class OpenCvPort:
     def set(self, prop: str, value: float) -> bool:
         """See :class:`CameraPort`."""
         entry = self._props.get(_known(prop))
-        return entry is not None and bool(self._capture.set(entry[0], entry[1](value)))
+        if entry is None:
+            return False
+        with self._turn() as capture:
+            return bool(capture.set(entry[0], entry[1](value)))
 
     def close(self) -> None:
         """Stops grabbing. A driver stuck in a read is left to the end of the process."""
         self._stop = True
-        self._thread.join(5.0)
-        if not self._thread.is_alive():
+        if self._thread is not None:
+            self._thread.join(5.0)
+        if self._thread is None or not self._thread.is_alive():
             self._capture.release()
 
 

@@ -127,7 +127,8 @@ class Speaker:
         channels: ``both`` outputs carry the sound; ``left``: the second one drives the reference LED and carries marks.
         latency_s: buffer asked of the sound system.
         path_ms: from the output to the microphone.
-        bias_ms: sound truly starts so much later than the driver says (of a calibration); None: not known.
+        bias_ms: the driver's settled word for a start is so much later than its first one (of a calibration); None: not
+            known. Only first words are corrected by it.
 
     Raises:
         RigFault: a device cannot be found or opened.
@@ -182,7 +183,7 @@ class Speaker:
 
     @property
     def bias_ms(self) -> float:
-        """By how much the driver's word is corrected."""
+        """By how much the driver's first word for a start is corrected."""
         return self._bias_ns / 1e6
 
     def play(self, stimulus: Stimulus, at_ns: int | None = None) -> int:
@@ -281,11 +282,11 @@ class Speaker:
         self._heard = tape.channel(0, round(heard), play.length)
         start = play.first + play.lead
         certain_ns = (tape.received_ns(heard) - tape.handed_ns(start)) // 2
-        start_ns = tape.played_ns(start)
+        start_ns = tape.played_ns(start)  # the settled word: the bias is what the first one lacks, and only that
         disagree_ns = abs(tape.captured_ns(heard) - start_ns)
         good = disagree_ns <= GOOD_STAMPS_NS
         return PlayReport(
-            start_ns + self._path_ns + self._bias_ns, min(certain_ns, disagree_ns + STAMP_NOISE_NS), certain_ns,
+            start_ns + self._path_ns, min(certain_ns, disagree_ns + STAMP_NOISE_NS), certain_ns,
             "loopback" if good else self._word, lags_ms, round(slip_ms, 5),
         )  # fmt: skip
 

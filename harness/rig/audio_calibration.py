@@ -35,8 +35,9 @@ class AudioCalibration:
 
     Attributes:
         round_trip_ms: output to loopback, median of the rounds; spread_ms: largest less smallest.
-        driver_bias_ms: by how much the driver's first word for a start differs from its word later on (median);
-            bias_spread_ms likewise.
+        driver_bias_ms: so much later than its first word for a start is the driver's settled word (median of the
+            rounds); what the speaker corrects already is in it, so that calibrating again gives the same.
+            bias_spread_ms: largest less smallest.
         disagree_ms: the driver's stamps of output and input differ by so much about one sound (largest): what an
             absolute start time can be off by.
         certain_ms: half width within which a start is certain without any stamp.

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from harness.bench.config import BoardConfig
 from harness.errors import BadRequest
+from harness.measures import budget_problem
 
 MAX_TOML_BYTES = 64 << 10
 NAME_PATTERN = r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,40}"
@@ -173,6 +174,14 @@ class RigConfig(_Table):
     budgets: dict[BudgetKey, BudgetLimit] = Field(
         default={}, description="hard limits by metric or pattern/metric: at most, or at least where more is better"
     )
+
+    @field_validator("budgets")
+    @classmethod
+    def _budgets_can_be_broken(cls, budgets: dict[str, float]) -> dict[str, float]:
+        problems = [problem for problem in map(budget_problem, budgets) if problem]
+        if problems:
+            raise ValueError(problems[0])
+        return budgets
 
     @model_validator(mode="after")
     def _fits_kind(self) -> RigConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -74,6 +75,21 @@ class _Span:
     mark: Mark
 
 
+@dataclass(frozen=True)
+class Command:
+    """Something asked of the device while it is recorded.
+
+    Attributes:
+        at_s: when, from the start of the recording.
+        send: asks, and returns when the device has answered.
+        what: what is asked, plain values; the recording keeps it with the host times of asking and of the answer.
+    """
+
+    at_s: float
+    send: Callable[[], object]
+    what: dict[str, Any]
+
+
 def record(
     rig: Capturing,
     stimulus: Stimulus | None,
@@ -81,13 +97,14 @@ def record(
     streams: tuple[str, ...],
     pattern: str | None,
     settle_s: float,
+    commands: Sequence[Command] = (),
 ) -> Recording:
     """See :meth:`harness.rig.rig.Rig.record`. A run whose sound or time slid says nothing: discarded and repeated."""
     _check(rig, stimulus, seconds, streams)
     discarded: list[str] = []
     while True:
         try:
-            recording = _record_once(rig, stimulus, seconds, streams, pattern, settle_s)
+            recording = _record_once(rig, stimulus, seconds, streams, pattern, settle_s, commands)
         except (SoundSpoiled, _TimeJumped) as fault:
             rig.check_bench()
             discarded.append(str(fault))
@@ -131,6 +148,7 @@ def _record_once(
     streams: tuple[str, ...],
     pattern: str | None,
     settle_s: float,
+    commands: Sequence[Command],
 ) -> Recording:
     telemetry = rig.telemetry
     if pattern is not None:
@@ -145,7 +163,7 @@ def _record_once(
     light = _light_recorder(rig, streams)
     span = _start(rig, stimulus)
     end_ns = span.t0_ns + round(seconds * 1e9)
-    _let_pass(rig, wire, light, end_ns)
+    asked = _let_pass(rig, wire, light, end_ns, [(span.t0_ns + round(c.at_s * 1e9), c) for c in commands])
     report = rig.audio.finish() if rig.audio is not None and stimulus is not None else None
     if report is not None:
         span = _Span(report.start_ns, span.mark)  # now it is known better
@@ -166,6 +184,8 @@ def _record_once(
     recording.wire = wire.frames(span.t0_ns, end_ns)
     recording.light = light.finish(span.t0_ns, end_ns) if light is not None else None
     recording.meta["sound"] = report.to_json() if report is not None else None
+    if commands:
+        recording.meta["commands"] = asked
     recording.meta["damaged_lines"] = rig.console.damaged - damaged
     if "frames" in streams and recording.n_frames == 0:
         raise _no_frames(rig, recording.meta["damaged_lines"])
@@ -239,19 +259,31 @@ def _light_recorder(rig: Capturing, streams: tuple[str, ...]) -> LightRecorder |
     return LightRecorder(camera, rig.calibration, video) if camera is not None else None
 
 
-def _let_pass(rig: Capturing, wire: _Wire, light: LightRecorder | None, until_ns: int) -> None:
+def _let_pass(
+    rig: Capturing, wire: _Wire, light: LightRecorder | None, until_ns: int, due: list[tuple[int, Command]]
+) -> list[dict[str, Any]]:
+    """Lets the time of a recording pass; commands are sent at their instants, and told with when they were."""
     if light is not None:
         # Frames are late by exposure, read-out and delivery.
         until_ns += _CAMERA_TAIL_NS
     clock = rig.clock
+    asked = []
+    due = sorted(due, key=lambda row: row[0])
     while clock.now_ns() < until_ns:
-        clock.sleep_until(min(until_ns, clock.now_ns() + round(_SLICE_S * 1e9)))
+        slice_ns = min(until_ns, clock.now_ns() + round(_SLICE_S * 1e9))
+        clock.sleep_until(min(slice_ns, max(due[0][0], clock.now_ns())) if due else slice_ns)
+        if due and clock.now_ns() >= due[0][0]:
+            _, command = due.pop(0)
+            sent_ns = clock.now_ns()
+            command.send()
+            asked.append({"sent_ns": sent_ns, "answered_ns": clock.now_ns(), "what": command.what})
         rig.console.pump()
         wire.take()
         if light is not None:
             light.take()
     clock.sleep_until(clock.now_ns() + round(_DRAIN_S * 1e9))
     rig.console.pump()
+    return asked
 
 
 def _collect(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeVar
@@ -26,7 +26,7 @@ from harness.rig.lease import Lease
 from harness.rig.mount import Mount
 from harness.rig.profile import PROFILES, Profile
 from harness.rig.proof import prove_runs, refuse_foreign
-from harness.rig.record import record
+from harness.rig.record import Command, record
 from harness.signals import Stimulus
 from harness.wire.node1_log import redact
 from harness.wire.telemetry import Identity
@@ -355,6 +355,7 @@ class Rig:
         pattern: str | None = None,
         *,
         settle_s: float = 0.25,
+        commands: Sequence[Command] = (),
     ) -> Recording:
         """Plays a stimulus and brings home everything seen during ``seconds``.
 
@@ -364,6 +365,7 @@ class Rig:
             streams: of frames, pixels, wire, camera; those the rig lacks are left out (camera needs ``calibration``).
             pattern: selected first (id); None keeps the current one.
             settle_s: time between selecting and the start of the capture.
+            commands: asked of the device meanwhile; ``meta["commands"]`` tells when (host times of asking and answer).
 
         Raises:
             RigFault: a stimulus, but no speaker; port gone; the link damages every frame record; the sound was spoiled
@@ -373,7 +375,7 @@ class Rig:
         """
         self.lease.validate()
         self.follow_boots()
-        return record(self, stimulus, seconds, streams, pattern, settle_s)
+        return record(self, stimulus, seconds, streams, pattern, settle_s, commands)
 
     def close(self) -> None:
         """Quiet device, closed instruments, released lease; whatever fails on the way, the rest is still done."""

@@ -66,6 +66,22 @@ def latency_telegraph(
     return Stimulus(name, wave.astype(np.float32), truth=truth, reference=envelope.astype(np.float32))
 
 
+def onset_after_silence(
+    silence_s: float = 5.2, sound_s: float = 0.8, *, carrier_hz: float = 1000.0, level: float = 0.5
+) -> Stimulus:
+    """Silence, long enough for a device to go to sleep over it, then a tone.
+
+    Truth: ``silence_s`` and ``onset_s`` (envelope at 50 %, a raised cosine of 4 ms), ``sound_s``, ``carrier_hz``.
+    """
+    edge_s = 4e-3
+    t = times(silence_s + sound_s)
+    gate = _gate(t, np.array([silence_s]), np.zeros(0), edge_s)
+    wave = level * gate * np.sin(2 * np.pi * carrier_hz * t)
+    truth = {"silence_s": silence_s, "onset_s": silence_s, "sound_s": sound_s, "carrier_hz": carrier_hz}
+    name, sound, lit = f"onset_{carrier_hz:.0f}hz", wave.astype(np.float32), gate.astype(np.float32)
+    return Stimulus(name, sound, truth=truth, reference=lit)
+
+
 def _edges(begin: float, end: float, seed: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Instants at which the telegraph switches on and off; it starts and ends in silence."""
     rng = np.random.default_rng(seed)

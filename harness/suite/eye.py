@@ -8,6 +8,7 @@ import pytest
 
 from harness.rig.camera import calibration_path, recall
 from harness.rig.camera_calibration import Calibration
+from harness.suite.absent import absent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,9 +34,9 @@ class Eye:
     def lacks(self, rig: Rig) -> str:
         """Why this rig cannot look at the strips; empty when it can."""
         if not rig.config.camera.present:
-            return f"rig '{rig.name}' has no camera (missing hardware)"
+            return absent(rig, f"rig '{rig.name}' has no camera")
         if not calibration_path(self._rig_dir, rig.name).is_file():
-            return f"rig '{rig.name}' has a camera without calibration: k1hil calibrate camera (missing hardware)"
+            return f"rig '{rig.name}' has a camera without calibration: k1hil calibrate camera --rig {rig.name}"
         return ""
 
     def look(self, rig: Rig) -> Calibration | None:

@@ -14,6 +14,7 @@ from harness.recording import Recording
 from harness.rig.camera_calibration import Calibration
 from harness.rig.rig import Rig
 from harness.signals import Stimulus
+from harness.suite.absent import absent
 from harness.suite.dut import RigDut
 from harness.suite.eye import BASIC
 from harness.suite.progress import Progress
@@ -47,11 +48,11 @@ def _rig_policy(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     rig: Rig = request.getfixturevalue("rig")
     if in_short_wall_time(rig) and request.node.get_closest_marker("long"):
-        pytest.skip("takes long where time is real: on hardware rigs only in --profile standard and nightly")
+        pytest.skip("takes long where time is real: there only in --profile standard and nightly")
     wanted = {str(arg) for mark in request.node.iter_markers("needs") for arg in mark.args}
     lacking = wanted - rig.capabilities
     if lacking:
-        pytest.skip(f"rig '{rig.name}' has no {', '.join(sorted(lacking))} (missing hardware)")
+        pytest.skip(absent(rig, f"rig '{rig.name}' has no {', '.join(sorted(lacking))}"))
     mark = request.node.get_closest_marker("reset")
     policy = str(mark.args[0]) if mark and mark.args else "none"
     if policy not in POLICIES:
@@ -114,7 +115,7 @@ def declared(suite: SuiteSession, pattern: str) -> PatternInfo:
 def shows(request: pytest.FixtureRequest, suite: SuiteSession, rig: Rig, pattern: str) -> list[Recording]:
     """Recordings of the test's pattern with music, shared by all tests of the session."""
     if pattern in STROBOSCOPIC and "flashing_light" not in rig.capabilities:
-        pytest.skip(f"{pattern} flashes; allow_flashing is off for this hardware")
+        pytest.skip(f"{pattern} flashes; allow_flashing is off for this rig")
     if in_short_wall_time(rig) and suite.pattern(pattern).raw:
         pytest.skip("takes long where time is real: test patterns play to music only in --profile standard and nightly")
     recordings = suite.shows(rig, pattern)

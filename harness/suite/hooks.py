@@ -28,7 +28,7 @@ from harness.report.tables import summary_lines, verdict_table
 from harness.report.trend import sparklines
 from harness.suite import workers
 from harness.suite.deadlines import give_timeouts, item_timeout_s
-from harness.suite.outcome import exit_code, missing_requirements, nothing_judged, verdict_notes
+from harness.suite.outcome import exit_code, missing_requirements, nothing_judged, unmet_budgets, verdict_notes
 from harness.suite.results import Results
 from harness.suite.session import SuiteSession
 from harness.suite.views import notes_of
@@ -65,6 +65,7 @@ class SuiteHooks:
         """Finds or builds the firmware; workers get it from the controller."""
         try:
             self.session.find_firmware(self._say)
+            self.session.check_budgets()
         except BadRequest as error:
             raise pytest.UsageError(str(error)) from error
         except K1HilError as error:
@@ -135,11 +136,14 @@ class SuiteHooks:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        """Watches the console for a crash, and puts its end into the report."""
+        """Watches the console for a crash and metrics for their budgets; puts the console's end into the report."""
         try:
             with _permitted():
                 result = yield
             self._refuse_panic(item)
+            over = notes_of(item).over_budget
+            if over:
+                pytest.fail("; ".join(over), pytrace=False)
             return result
         finally:
             text = self._serial(item)
@@ -205,7 +209,9 @@ class SuiteHooks:
             "message": text.splitlines()[0],
             "detail": report.longreprtext,
             "serial": self._serial(item),
-            "regressed": any(v["word"] == "regressed" for v in notes.verdicts) and blame == "dut",
+            # Only regressed, so that it may be accepted on purpose; a broken budget never is.
+            "regressed": any(v["word"] == "regressed" for v in notes.verdicts)
+            and blame == "dut" and not notes.over_budget,
         }
 
     @pytest.hookimpl(tryfirst=True)
@@ -235,6 +241,9 @@ class SuiteHooks:
                   "git": s.bundle.manifest.get("git", "")} if s.bundle else {}  # fmt: skip
         missing = nothing_judged(self.results.tests)
         missing += missing_requirements(s.options.require, self.results.metrics, self.results.verdicts)
+        unmet = unmet_budgets(s.config.budgets, self.results.metrics)
+        if "verdict" in s.options.require:
+            missing += unmet
         return RunReport(
             rig=s.rig_name,
             provenance=s.provenance,
@@ -253,7 +262,7 @@ class SuiteHooks:
             metrics=self.results.metrics,
             verdicts=self.results.verdicts,
             cards=_in_order(s),
-            notes=self._notes(missing),
+            notes=self._notes(missing + [line for line in unmet if line not in missing]),
         )
 
     def _worker_facts(self) -> dict[str, Any]:

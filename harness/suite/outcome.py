@@ -71,6 +71,13 @@ def missing_requirements(
     return lacking
 
 
+def unmet_budgets(budgets: Iterable[str], metrics: Sequence[dict[str, Any]]) -> list[str]:
+    """One loud sentence when budgets of the rig file met no metric: what was not measured was not kept either."""
+    met = {m["name"] for m in metrics} | {f"{m['pattern']}/{m['name']}" for m in metrics if m.get("pattern")}
+    unmet = sorted(set(budgets) - met)
+    return [f"BUDGET NOT CHECKED: this run measured no {', '.join(unmet)}"] if unmet else []
+
+
 def nothing_judged(tests: Sequence[TestResult]) -> list[str]:
     """One sentence when every test that was chosen was skipped: such a run says nothing, and so nothing good."""
     if not tests or any(t.outcome != "skipped" for t in tests):

@@ -136,6 +136,20 @@ class SuiteSession:
             bundle = build(env, log=self.run / "build.log" if self.run else None)
             self.bundle = _own_copy(bundle, self.run / "firmware") if self.run else bundle
 
+    def check_budgets(self) -> None:
+        """Refuses a budget that could never be broken.
+
+        Raises:
+            BadRequest: on a pattern the firmware does not have.
+        """
+        known = {p.id for p in self.patterns}
+        strangers = [key for key in self.config.budgets if "/" in key and key.partition("/")[0] not in known]
+        if strangers and known:
+            raise BadRequest(
+                f"rig '{self.rig_name}': [budgets] {strangers[0]}: the firmware has no such pattern",
+                expected=", ".join(sorted(known)), remedy="correct the rig file",
+            )  # fmt: skip
+
     @property
     def patterns(self) -> list[PatternInfo]:
         """Patterns of the firmware: from its manifest, else from the rig file."""

@@ -13,6 +13,7 @@ import pytest
 from harness.baseline.gate import FRESH_RUNS, LATER_CONFIDENCE, MOST_RUNS, Verdict
 from harness.metric import Metric, pooled
 from harness.recording import Recording
+from harness.rig.record import Command
 from harness.rig.rig import Rig
 from harness.signals import Stimulus
 from harness.suite.session import SuiteSession
@@ -24,6 +25,7 @@ class Notes:
 
     metrics: list[dict[str, Any]] = field(default_factory=list)
     verdicts: list[dict[str, Any]] = field(default_factory=list)
+    over_budget: list[str] = field(default_factory=list)
     recordings: list[str] = field(default_factory=list)
     own_recordings: list[str] = field(default_factory=list)
     first_line: int = 0
@@ -54,10 +56,11 @@ class Recorder:
         streams: tuple[str, ...] = ("frames", "pixels", "wire"),
         settle_s: float = 0.25,
         title: str = "",
+        commands: Sequence[Command] = (),
     ) -> Recording:
         """Records. Without ``seconds`` as long as the stimulus; with a ``title`` it gets a place on the page."""
         length = seconds if seconds is not None else stimulus.seconds if stimulus is not None else 1.0
-        recording = self._rig.record(stimulus, length, streams, pattern, settle_s=settle_s)
+        recording = self._rig.record(stimulus, length, streams, pattern, settle_s=settle_s, commands=commands)
         notes = notes_of(self._item)
         name = f"{file_name(self._item.name)}-{len(notes.own_recordings) + 1}"
         notes.own_recordings.append(name)
@@ -67,7 +70,11 @@ class Recorder:
 
 
 class MetricBook:
-    """``metric(m)`` notes one or several metrics; ``metric.judge(m)`` also compares with the rig's baseline."""
+    """``metric(m)`` notes one or several metrics; ``metric.judge(m)`` also compares with the rig's baseline.
+
+    Each is held to its budget in the rig file. A test that notes one beyond it fails when it is over, whatever it
+    asserts itself.
+    """
 
     def __init__(self, session: SuiteSession, item: pytest.Item) -> None:
         self._session = session
@@ -78,6 +85,9 @@ class MetricBook:
         for metric in [metrics] if isinstance(metrics, Metric) else metrics:
             notes_of(self._item).metrics.append(plain(metric.to_json()))
             self._item.user_properties.append((metric.key, float(metric.value)))
+            broken = self._session.gate.over_budget(metric)
+            if broken:
+                notes_of(self._item).over_budget.append(f"{metric.key}: {broken}")
 
     def judge(
         self,

@@ -82,7 +82,7 @@ class ScriptedRig:
         self.name, self.seed, self.script = name, seed, script
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-        self.provenance = "simulated"
+        self.provenance = script.get("provenance", "simulated")
         self.config = SimpleNamespace(kind="virtual")
         self.profile = SimpleNamespace(name="quick")
         self.clock = ScriptedClock()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from synthetic import recording
 
+from harness import signals
 from harness.analysis.counter import read_counters, seen_frames, unwrap_counters
 from harness.analysis.frames import fates, pacing_metrics, rendered_fps
 
@@ -22,6 +23,63 @@ def test_late_lost_and_quiet_frames_are_told_apart():
     values = {m.name: m.value for m in pacing_metrics(seen)}
     assert (values["frames_late"], values["frames_lost"], values["frames_quiet"]) == (2, 2, 1)
     assert values["frame_interval_us_max"] == 18_000
+
+
+SKIPPED = slice(100, 600)
+
+
+def skipping(rgb=None, *, pace_us=1500, loud=False, **columns):
+    """800 frames of which 500 are not sent: the loop then runs at ``pace_us``; sound plays throughout, or stops."""
+    step = np.full(800, 6000)
+    # The first skipped frame still waits for the strip.
+    step[SKIPPED.start + 1 : SKIPPED.stop + 1] = pace_us
+    sent = np.ones(800, bool)
+    sent[SKIPPED] = False
+    samples = np.sin(np.arange(48_000 * 6) * 0.1).astype(np.float32) * 0.3
+    if not loud:
+        samples[round(48_000 * 0.4) : round(48_000 * 1.36)] = 0  # to the 600th frame
+    sound = signals.Stimulus("hush", samples, 48_000, {})
+    given = rgb if rgb is not None else np.zeros((800, 160, 3), np.uint8)
+    return recording(given, sent=sent, t_us=1_000_000 + np.cumsum(step), stimulus=sound, **columns)
+
+
+CHANGING = np.random.default_rng(5).integers(0, 255, (800, 160, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("rgb", [CHANGING, np.zeros_like(CHANGING)], ids=["changing", "still"])
+@pytest.mark.parametrize("pixels", [True, False])
+def test_a_quiet_skip_is_neither_late_nor_lost(rgb, pixels):
+    seen = skipping(rgb)
+    if not pixels:
+        seen.pixels = {name: column[:0] for name, column in seen.pixels.items()}
+    told = fates(seen)
+    assert told.quiet.tolist() == list(range(100, 600)) and not told.lost.size and not told.late.size
+    seen.audio = None  # nothing was played: nothing speaks against silence
+    assert fates(seen).quiet.size == 500
+
+
+def test_a_stall_beside_a_quiet_skip_is_late():
+    seen = skipping(CHANGING)
+    seen.frames["t_us"][700:] += 4000
+    assert fates(seen).late.tolist() == [700] and fates(seen, period_us=6000.0).late.tolist() == [700]
+
+
+def test_frames_dropped_at_the_usual_pace_are_lost():
+    assert fates(skipping(CHANGING, pace_us=6000)).lost.size == 500
+
+
+def test_frames_dropped_while_sound_plays_are_lost_however_fast():
+    told = fates(skipping(CHANGING, loud=True))
+    assert told.lost.tolist() == list(range(100, 600)) and not told.quiet.size
+
+
+def test_the_level_in_the_records_decides_where_there_is_one():
+    level = np.full(800, 0.3)
+    level[85:600] = 0.005
+    assert fates(skipping(CHANGING, loud=True, audio_level=level)).quiet.size == 500
+    level[85:300] = 0.3
+    told = fates(skipping(CHANGING, audio_level=level))
+    assert told.lost.tolist() == list(range(100, 309)), "ten quiet frames come before the first that may be skipped"
 
 
 def test_missing_records_are_not_late_frames():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,3 +169,14 @@ def test_further_runs_can_only_acquit():
     assert gate.acquit(open_, worse).word == "inconclusive"
     decided = gate.judge(metric([110.0] * 3))
     assert gate.acquit(decided, metric(spread * 2)) == decided, "what was called stays called"
+
+
+@pytest.mark.parametrize(
+    "other", [{"source": "wire"}, {"unit": "us"}, {"direction": "none"}, {"provenance": "hardware"}], ids=str
+)
+def test_what_was_measured_in_another_way_is_not_pooled(other: dict[str, Any]) -> None:
+    """A camera run and one that fell back to the wire differ by the light's own delay: their median means nothing."""
+    seen = Metric("latency_mean", 9.0, "ms", "lower", 120, "camera", "simulated", pattern="hil_flash")
+    assert pooled([[seen], [replace(seen, value=10.0)]])[0].value == 9.5
+    with pytest.raises(ValueError, match=r"measured hil_flash/latency_mean in different ways: .*camera"):
+        pooled([[seen], [replace(seen, **other)], [seen]])

@@ -224,7 +224,9 @@ def test_missing_capability_skips(suite_project: Any) -> None:
     result.assert_outcomes(skipped=1)
     assert result.ret == 11, "a run that judged nothing counts as good"
     result.stdout.fnmatch_lines(["*nothing was judged: all 1 chosen tests were skipped*"])
-    assert "camera (missing hardware)" in next(junit(suite_project).iter("skipped")).get("message")
+    assert next(junit(suite_project).iter("skipped")).get("message").endswith("'sim' has no camera")
+    suite_project(tests, provenance="hardware").assert_outcomes(skipped=1)
+    assert next(junit(suite_project).iter("skipped")).get("message").endswith("camera (missing hardware)")
 
 
 def test_reset_policy_and_parameters(suite_project: Any) -> None:

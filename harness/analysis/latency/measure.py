@@ -37,7 +37,7 @@ def measure(recording: Recording, *, followers: bool = False) -> list[Latency]:
     switches = switches_of(recording)
     camera = _from_camera(recording, switches)
     found = []
-    trust, sound_ms = _sound(recording)
+    trust, sound_ms = sound_trust(recording)
     if recording.wire is not None and recording.wire["host_ns"].size:
         start_ms = switches.ms_of(recording.wire["host_ns"])
         rgb = recording.wire["rgb"][:, 0]
@@ -61,7 +61,7 @@ def _from_camera(recording: Recording, switches: Switches) -> Latency | None:
     return None if latency is None else latency.with_bound(bound_ms)
 
 
-def _sound(recording: Recording) -> tuple[Trust, float]:
+def sound_trust(recording: Recording) -> tuple[Trust, float]:
     """What ties the sound to the host clock, and the bound (± ms) on its start."""
     sound = recording.meta.get("sound") or {}
     source = sound.get("source") or ("exact" if recording.meta.get("audio_start") == "exact" else "driver")
