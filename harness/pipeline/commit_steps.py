@@ -31,7 +31,7 @@ STALE_S = 7 * 86400.0
 PRODUCTS = re.compile(r"(^|/)(\.pio/|__pycache__/)|\.(o|a|elf|pyc)$|(^|/)firmware\.bin$")
 # While compiling every gate but the build itself only notes its number; the step after it judges.
 _NOTED = Limits(flash_percent=1e9, ram_percent=1e9, warnings=1 << 30, clean_tree=False)
-_JUDGED = ("warnings", "flash", "ram", "identity")
+JUDGED = ("warnings", "flash", "ram", "identity")
 
 
 def validate_commit(repo: str, commit: str, branch: str = "", project: str = "firmware") -> list[Gate]:
@@ -98,7 +98,7 @@ def compile_commit(
         record["environments"][env] = {
             "status": build.status, "why": "" if build.status == "passed" else build.got,
             "seconds": round(time.monotonic() - since, 1), "warnings": int(warned.value or 0) if warned else None,
-            **found.builds.get(env, {}), "gates": [asdict(g) for g in found.gates if g.name in _JUDGED],
+            **found.builds.get(env, {}), "gates": [asdict(g) for g in found.gates if g.name in JUDGED],
         }  # fmt: skip
     record["seconds"] = round(time.monotonic() - began, 1)
     write_record(work, record)

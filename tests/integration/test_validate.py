@@ -91,6 +91,21 @@ def test_a_sound_project_passes_and_an_absent_platform_is_unavailable(tiny: Path
         validate(tiny / "src")
 
 
+def test_an_image_whose_size_nothing_tells_does_not_pass(tiny: Path) -> None:
+    """No lines of PlatformIO, no partition table, no Xtensa ELF: the numbers are unknown, not zero."""
+    builder = tiny / "platforms" / "tiny" / "builder" / "main.py"
+    image = ROOT / "tests" / "data" / "loader_capture.json"  # any file: it is its size that nobody knows
+    builder.write_text(BUILDER + f'import shutil\nshutil.copy({str(image)!r}, env.subst("$BUILD_DIR/firmware.bin"))\n')
+    (tiny / "sizes.txt").write_text("nothing\n")
+    found = validate(tiny, ["here"], Limits(clean_tree=False))
+    gates = by_name(found)
+    assert gates["flash"].status == gates["ram"].status == "unavailable"
+    assert not found.passed and "flash here: nothing tells it" in found.why and "ram here" in found.why
+    builder.write_text(BUILDER)
+    program = validate(tiny, ["here"], Limits(clean_tree=False))
+    assert program.passed, "a program for this computer has no slot to fill"
+
+
 def dirty(project: Path) -> None:
     (project / "src" / "new.h").write_text("\n")
 

@@ -59,8 +59,11 @@ def compile_(inputs: Mapping[str, Any], context: Context) -> Outcome:
 
 
 def metrics(inputs: Mapping[str, Any], context: Context) -> Outcome:
-    """``k1_metrics``: warnings, flash, RAM and identity of the build against their limits."""
-    from harness.pipeline.commit_steps import judge
+    """``k1_metrics``: warnings, flash, RAM and identity of the build against their limits.
+
+    This is the environment that ships: what nobody measured is ``inconclusive``, and so no ``pass``.
+    """
+    from harness.pipeline.commit_steps import JUDGED, judge
     from harness.pipeline.validate import Limits
 
     environment = name(either(inputs, "environment", "build"), "environment", "sim")
@@ -73,7 +76,7 @@ def metrics(inputs: Mapping[str, Any], context: Context) -> Outcome:
     values = {g.name: g.value for g in gates}
     figures = {"flash_percent": values.get("flash"), "ram_percent": values.get("ram"),
                "warnings": values.get("warnings")}  # fmt: skip
-    return _judged(gates, {**figures, "environments": {environment: figures}})
+    return _judged(gates, {**figures, "environments": {environment: figures}}, JUDGED)
 
 
 def store(inputs: Mapping[str, Any], context: Context) -> Outcome:
@@ -95,9 +98,14 @@ def store(inputs: Mapping[str, Any], context: Context) -> Outcome:
     })  # fmt: skip
 
 
-def _judged(gates: Sequence[Any], output: Mapping[str, Any]) -> Outcome:
+def _judged(gates: Sequence[Any], output: Mapping[str, Any], needed: Sequence[str] = ()) -> Outcome:
+    """Red as soon as one gate is; without an answer where a needed one was not tried."""
     bad = [f"{g.name}: {g.got}" for g in gates if g.status == "failed"]
-    return completed({**output, "gates": [asdict(g) for g in gates]}, "fail" if bad else "pass", "; ".join(bad))
+    tried = {g.name: g for g in gates}
+    open_ = [f"{n}: not measured, {tried[n].got if n in tried else 'no such gate ran'}" for n in needed
+             if n not in tried or tried[n].status == "unavailable"]  # fmt: skip
+    verdict = "fail" if bad else "inconclusive" if open_ else "pass"
+    return completed({**output, "gates": [asdict(g) for g in gates]}, verdict, "; ".join([*bad, *open_]))
 
 
 def _compiler_lines(context: Context) -> Any:
