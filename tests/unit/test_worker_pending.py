@@ -138,10 +138,11 @@ def test_a_selection_is_no_command(select: str, tmp_path: Path) -> None:
 def test_reports_are_compared_and_gathered(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "store")
 
-    def stored(name: str, *verdicts: dict) -> str:
+    def stored(name: str, *verdicts: dict, tests: tuple[str, ...] = ()) -> str:
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "metrics.json").write_text(json.dumps({"verdicts": verdicts}))
+        ran = [{"name": f"test_{o}", "outcome": o, "message": "too dark"} for o in tests]
+        (folder / "metrics.json").write_text(json.dumps({"verdicts": verdicts, "tests": ran}))
         (folder / "summary.md").write_text(f"of {name}\n")
         return store.put("reports", name, folder).name
 
@@ -151,11 +152,20 @@ def test_reports_are_compared_and_gathered(tmp_path: Path) -> None:
     worse = {**same, "key": "pulse/fps", "word": "regressed", "why": "5 % slower"}
     a, b, c, d = (stored(n, v) for n, v in (("a", same), ("b", new), ("c", open_), ("d", worse)))
     well = compare(store, {"led": a, "audio": b})
-    assert well.passed and well.counts == {"improved": 0, "unchanged": 1, "regressed": 0, "inconclusive": 1}
-    assert compare(store, {"led": b}).passed and "nothing to compare with" in compare(store, {"led": b}).why
-    assert not compare(store, {"led": a, "audio": c}).passed
+    assert well.counts == {"improved": 0, "unchanged": 1, "regressed": 0, "inconclusive": 1}
+    assert well.verdict == "pass" and "compared with the baseline: 1 metrics" in well.why
+    assert compare(store, {"led": a, "audio": c}).verdict == "inconclusive"
     bad = compare(store, {"led": a, "audio": d})
-    assert not bad.passed and "pulse/fps regressed: 5 % slower" in bad.why
+    assert bad.verdict == "fail" and "pulse/fps regressed: 5 % slower" in bad.why
+    # What is new has no baseline: its tests decide, and the verdict says that they did. Without them there is none.
+    nothing = compare(store, {"led": b})
+    assert nothing.verdict == "inconclusive" and "nothing to compare with" in nothing.why
+    skipped = stored("skipped", new, tests=("skipped",))
+    assert compare(store, {"led": skipped}).verdict == "inconclusive"
+    ruled = compare(store, {"led": skipped, "audio": stored("ruled", new, tests=("passed", "passed"))})
+    assert ruled.verdict == "pass" and ruled.why.startswith("judged by rules: 2 tests; nothing to compare with")
+    red = compare(store, {"led": a, "audio": stored("red", same, tests=("passed", "failed"))})
+    assert red.verdict == "fail" and "audio: test_failed failed: too dark" in red.why
     made = gather(store, "all", {"led": a, "audio": d}, {"led": "pass"})
     assert gather(store, "all", {"led": a, "audio": d}, {"led": "pass"}) == made
     with pytest.raises(BadRequest, match="has no reports"):

@@ -1,4 +1,4 @@
-"""Tasks as a worker's job runs them, on a store in a folder: what each calls a pass, and what it does when tried anew."""
+"""Tasks as a worker's job runs them, on a store in a folder: what each calls a pass, what it does when tried anew."""
 
 from __future__ import annotations
 

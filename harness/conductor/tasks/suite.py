@@ -108,12 +108,18 @@ def _why(ran: Any) -> str:
 
 
 def compare(inputs: Mapping[str, Any], context: Context) -> Outcome:
-    """``k1_compare``: what the rig's baseline says of several stored runs together."""
+    """``k1_compare``: what the rig's baseline says of several stored runs together, and their rules where it is silent.
+
+    Nothing compared and nothing tested is ``inconclusive``: silence is no consent.
+    """
     from harness.pipeline.stored_reports import compare as gather
 
     found = gather(context.firmware.store, _reports(inputs))
-    output = {**found.counts, "open": found.open, "comparisons": found.named, "regressions": found.named}
-    return completed(output, "pass" if found.passed else "fail", found.why)
+    output = {
+        **found.counts, "open": found.open, "compared": found.compared, "judged_by_rules": found.tests["passed"],
+        "tests": found.tests, "comparisons": found.named, "regressions": found.named,
+    }  # fmt: skip
+    return completed(output, found.verdict, found.why)
 
 
 def report(inputs: Mapping[str, Any], context: Context) -> Outcome:
