@@ -261,6 +261,25 @@ def test_what_goes_on_by_itself_alerts_when_red(server: Conductor, name: str, re
     assert ("alert" in player.played) == (verdict == "fail")
 
 
+@pytest.mark.parametrize("verdict", ["pass", "fail"])
+def test_update_that_waits_is_delivered_with_a_health_check(server: Conductor, verdict: str) -> None:
+    waits = {"verdict": verdict, "update": "waiting", "pending": "v1", "pending_sha256": NEW}
+    workflow, player = played(server, "device-health", "dh1", {"device_health": waits})
+    assert (workflow["status"], workflow["output"]["delivery"], workflow["output"]["delivered"]) == (
+        "COMPLETED", "pass", "v1",
+    )  # fmt: skip
+    assert [p for p in player.played if p != "alert"] == ["device_health", *ON_RIG, "release_rig"]
+    assert player.inputs["deploy"] == {"firmware": "v1", "expected_sha256": NEW, "waiting": True}
+    assert player.domains["deploy"] == player.domains["reserve"] == "dh1"
+
+
+def test_update_that_makes_the_device_ill_is_taken_back(server: Conductor) -> None:
+    waits = {**PASS, "update": "waiting", "pending": "v1", "pending_sha256": NEW}
+    ill = {"verdict": "fail", "healthy": False, "why": "dark"}
+    workflow, player = played(server, "device-health", "dh2", {"device_health": waits, "health": ill})
+    assert workflow["status"] == "FAILED" and player.inputs["rollback"]["to"] == "v0"
+
+
 # ---- the gate of a release
 
 
