@@ -16,7 +16,7 @@ from harness.pipeline.artifacts import Artifact
 from harness.pipeline.deploy import Options, Progress, Tell, choose_way, refuse_bad, silent
 from harness.pipeline.firmware_store import FirmwareStore, image_sha256
 from harness.pipeline.health import Health, Limits, check_health
-from harness.pipeline.last_good import LastGood, find_last_good
+from harness.pipeline.last_good import LastGood, hold_last_good
 from harness.rig import Rig, ota
 
 
@@ -78,8 +78,8 @@ def transfer(
     before = rig.probe()
     result = Transfer(artifact.name, bundle.sha256, before.sha256 if before is not None else "")
     good = LastGood("none")
-    if options.rollback and result.before != bundle.sha256:
-        good = find_last_good(rig, store, before, folder / "old")
+    if options.rollback:
+        good = hold_last_good(rig, store, before, bundle.sha256, folder / "old")
     result.last_good = good.artifact.name if good.artifact else ""
     tell(f"to return to: {result.last_good or good.source}")
     before = rig.probe() if before is not None else None
