@@ -177,14 +177,22 @@ def _project(tree: Path, project: str) -> Path:
     return folder
 
 
-def _built(work: Path, environment: str) -> dict[str, Any]:
+def record_of(work: Path) -> dict[str, Any]:
+    """What the compile step wrote down; without one no environments.
+
+    Raises:
+        HarnessFault: it is damaged.
+    """
     try:
-        record = json.loads((work / RECORD).read_text(encoding="utf-8"))
+        return dict(json.loads((work / RECORD).read_text(encoding="utf-8")))
     except FileNotFoundError:
-        record = {"environments": {}}
-    except ValueError as error:
+        return {"environments": {}}
+    except (ValueError, TypeError) as error:
         raise HarnessFault("the record of a build is damaged", evidence=str(work / RECORD)) from error
-    found = record["environments"].get(environment)
+
+
+def _built(work: Path, environment: str) -> dict[str, Any]:
+    found = record_of(work)["environments"].get(environment)
     if found is None or found["status"] != "passed":
         raise BadRequest(f"'{environment}' was not built", expected="the compile step before this one")
     return dict(found)

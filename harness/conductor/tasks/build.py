@@ -80,20 +80,22 @@ def metrics(inputs: Mapping[str, Any], context: Context) -> Outcome:
 
 
 def store(inputs: Mapping[str, Any], context: Context) -> Outcome:
-    """``k1_store``: the build into the store; the work folder is gone afterwards."""
+    """``k1_store``: the build into the store, and its pattern with it; the work folder is gone afterwards."""
     import shutil
 
+    from harness.conductor.tasks.patterns import store_pattern
     from harness.pipeline.commit_steps import store_build
     from harness.pipeline.firmware_store import image_sha256
 
     tag = name(inputs, "tag", "")
     environment = name(either(inputs, "environment", "build"), "environment", "sim")
     artifact = store_build(context.build_folder, environment, context.firmware, sha256(inputs, "sha256", ""), tag)
+    pattern = store_pattern(context, environment, artifact.name)
     shutil.rmtree(context.build_folder, ignore_errors=True)
     context.tell(f"stored as {artifact.name}")
     return completed({
         "name": artifact.name, "firmware": artifact.name, "file": artifact.file, "tag": tag,
-        "sha256": image_sha256(artifact),
+        "sha256": image_sha256(artifact), "pattern": pattern,
         "version": artifact.details.get("version", ""), "commit": artifact.details.get("commit", ""),
     })  # fmt: skip
 
