@@ -106,6 +106,23 @@ def test_an_image_whose_size_nothing_tells_does_not_pass(tiny: Path) -> None:
     assert program.passed, "a program for this computer has no slot to fill"
 
 
+SECRETS = ("K1HIL_ALERT_URL", "K1HIL_OTA_PASSWORD", "K1HIL_API_KEY", "AWS_SECRET_ACCESS_KEY", "CONDUCTOR_AUTH_SECRET",
+           "PLATFORMIO_AUTH_TOKEN", "K1HIL_REPOS")  # fmt: skip
+
+
+def test_a_project_reads_no_secret_of_who_builds_it(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its scripts nor its settings: both are programs of whoever made the commit."""
+    for name in SECRETS:
+        monkeypatch.setenv(name, f"hush-{name}")
+    dump = f"import json, os\nopen({str(tiny / 'seen')!r}, 'w').write(json.dumps(dict(os.environ)))\n"
+    (tiny / "dump.py").write_text(dump)
+    ini = INI.replace("[env:here]\n", "[env:here]\nextra_scripts = pre:dump.py\ncustom_x = ${sysenv.K1HIL_API_KEY}\n")
+    (tiny / "platformio.ini").write_text(ini)
+    assert by_name(validate(tiny, ["here"], Limits(clean_tree=False)))["build"].status == "passed"
+    seen = (tiny / "seen").read_text()
+    assert '"PATH"' in seen and "hush" not in seen
+
+
 def dirty(project: Path) -> None:
     (project / "src" / "new.h").write_text("\n")
 
