@@ -261,6 +261,13 @@ def test_what_goes_on_by_itself_alerts_when_red(server: Conductor, name: str, re
     assert ("alert" in player.played) == (verdict == "fail")
 
 
+def test_a_reserved_rig_is_no_device_that_is_not_well(server: Conductor) -> None:
+    skipped = {"verdict": "skipped", "skipped": True, "why": "the rig is reserved by workflow x"}
+    workflow, player = played(server, "device-health", "dh0", {"device_health": skipped})
+    assert (workflow["status"], workflow["output"]["verdict"]) == ("COMPLETED", "skipped")
+    assert player.played == ["device_health"]
+
+
 @pytest.mark.parametrize("verdict", ["pass", "fail"])
 def test_update_that_waits_is_delivered_with_a_health_check(server: Conductor, verdict: str) -> None:
     waits = {"verdict": verdict, "update": "waiting", "pending": "v1", "pending_sha256": NEW}
