@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import threading
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from test_deploy_served import ROOT, rig_files, served
 
 from harness.baseline.history import History
+from harness.conductor import job
+from harness.conductor.tasks import TASKS
 from harness.conductor.tasks.spec import Context
 from harness.conductor.tasks.suite import nightly
 from harness.errors import BadRequest
@@ -37,18 +45,22 @@ def again(context: Context) -> Context:
     return replace(context, folder=folder, task_id="t2")
 
 
+def short_suite(folder: Path, tests: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout with a suite of its own beside the served rig ``rigs``."""
+    (folder / "rigs").mkdir()
+    rig_files(folder / "rigs")
+    shutil.copyfile(ROOT / "conftest.py", folder / "conftest.py")
+    (folder / "tests_hil").mkdir()
+    (folder / "tests_hil" / "test_short.py").write_text(tests)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("K1HIL_HISTORY", raising=False)
+
+
 def test_a_night_tests_what_the_device_runs(
     context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rigs = context.rig_dir
-    rigs.mkdir()
-    rig_files(rigs)
-    shutil.copyfile(ROOT / "conftest.py", tmp_path / "conftest.py")
-    (tmp_path / "tests_hil").mkdir()
-    (tmp_path / "tests_hil" / "test_short.py").write_text(SHORT_SUITE)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.delenv("K1HIL_HISTORY", raising=False)
-    store = context.firmware
+    rigs, store = context.rig_dir, context.firmware
+    short_suite(tmp_path, SHORT_SUITE, monkeypatch)
     with served(rigs):
         bundle = build("sim")
         with open_rig("rigs", rigs) as rig:
@@ -77,3 +89,68 @@ def test_a_night_tests_what_the_device_runs(
 def test_a_night_without_a_device_needs_a_firmware(context: Context) -> None:
     with pytest.raises(BadRequest, match="no device of its own"):
         nightly({}, replace(context, rig="sim", rig_dir=ROOT / "rigs"))
+
+
+class Silence:
+    """A server on which everything goes on."""
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        return {"status": "IN_PROGRESS"}
+
+    def workflow(self, workflow_id: str, *, tasks: bool = True) -> dict[str, Any]:
+        return {"status": "RUNNING"}
+
+    def update(self, result: Mapping[str, Any]) -> None:
+        """Taken."""
+
+    def add_log(self, task_id: str, line: str) -> None:
+        """Taken."""
+
+
+ENDLESS = """\
+import subprocess, time
+def test_endless(rig):
+    rig.identity
+    apart = subprocess.Popen(["sleep", "3217"], start_new_session=True)
+    open({path!r}, "w").write(str(apart.pid))
+    time.sleep(3000)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: elsewhere nobody inherits what is left")
+def test_a_killed_keeper_leaves_nothing_running_and_the_rig_safe(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when memory runs out: the suite, in a session of its own, and what that started have lost their keeper."""
+    rigs, told = context.rig_dir, tmp_path / "pid"
+    short_suite(tmp_path, ENDLESS.format(path=str(told)), monkeypatch)
+    place = job.Place("rigs", rigs, context.store_url, tmp_path / "worker")
+    task = {"taskId": "t1", "workflowInstanceId": "wf1", "referenceTaskName": "nightly", "inputData": {}}
+    spec, folder = TASKS["k1_nightly"], tmp_path / "worker" / "jobs" / "k"
+    family: list[psutil.Process] = []
+
+    def kill() -> None:
+        deadline = time.monotonic() + 120
+        while not (told.is_file() and told.read_text()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        (keeper,) = [p for p in psutil.Process().children() if "harness.conductor.keeper" in p.cmdline()]
+        family.extend([keeper, *keeper.children(recursive=True)])
+        keeper.kill()
+
+    with served(rigs):
+        bundle = build("sim")
+        context.firmware.put(bundle, "v1")
+        with open_rig("rigs", rigs) as rig:
+            rig.flash(bundle)
+        killer = threading.Thread(target=kill)
+        killer.start()
+        described = job.describe(task, spec, place, "wf1")
+        outcome = job.run_kept(task, spec, described, folder, Silence(), "w", threading.Event())
+        killer.join()
+        assert outcome.status == "FAILED" and "the rig is safe" in outcome.reason, outcome
+        apart = int(told.read_text())
+        assert apart in {p.pid for p in family} and len(family) >= 4, "keeper, work, suite, and what it started"
+        assert not [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        with open_rig("rigs", rigs) as rig:
+            assert rig.identity.sha256 == bundle.sha256

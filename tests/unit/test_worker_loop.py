@@ -293,11 +293,11 @@ def test_what_a_dead_worker_had_begun_fails_at_once_and_its_finished_work_counts
         folder.mkdir(parents=True)
         dead.spool.place(task, folder)
         if left is not None:
-            from harness.conductor.keeper import _note
+            from harness.conductor.keeper import note
             from harness.conductor.run_job import leave
 
             leave(folder, left)
-            _note(folder, {"ended": True, "safe": None})
+            note(folder, {"ended": True, "safe": None})
     again = Worker(server, "rig", place, tell=lambda line: None)
     again.drain()
     assert again.run() == 0
