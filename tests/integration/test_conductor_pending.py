@@ -58,5 +58,8 @@ def test_a_board_that_was_off_gets_the_newest_update(
                 late = through(lab, "firmware-delivery", firmware="old", sha256=image_sha256(old), waiting=True)
                 assert (late["status"], late["output"]["verdict"]) == ("COMPLETED", "superseded"), lab.log()
                 assert through(lab, "device-health")["output"]["delivery"] is None
+                # A person brings the one before back, without a word of which image is ill.
+                back = through(lab, "firmware-rollback")
+                assert (back["status"], back["output"]["running"]) == ("COMPLETED", image_sha256(old)), lab.log()
     finally:
         lab.kill_all()
