@@ -191,6 +191,13 @@ def test_image_that_the_device_refused_needs_no_rollback(server: Conductor, outc
     assert player.played[-1] == "deploy" and workflow["output"]["running"] == OLD
 
 
+def test_health_is_told_when_and_in_which_boot_the_image_came(server: Conductor) -> None:
+    came = {**GOOD["deploy"], "deployed_at": 1.5, "boot_id": "0badcafe"}
+    _, player = played(server, "firmware-ci-cd", "cd8", {"deploy": came}, project="other/fw")
+    assert (player.inputs["health"]["deployed_at"], player.inputs["health"]["boot_id"]) == (1.5, "0badcafe")
+    assert {player.inputs[step]["project"] for step in ("validate", "clean", "compile")} == {"other/fw"}
+
+
 def test_offline_device_ends_in_a_pending_update(server: Conductor) -> None:
     pending = {"outcome": "pending", "verdict": "pending"}
     workflow, player = played(server, "firmware-ci-cd", "cd5", {"deploy": pending})

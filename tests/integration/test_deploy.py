@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,22 @@ def test_a_deploy_that_is_repeated_after_the_image_landed_still_knows_the_way_ba
     must_run(rig, base)
     proven = transfer(rig, old, store, tmp_path / "proven")
     assert (proven.deployed, proven.last_good) == (True, ""), "it is no update: nothing to return to"
+
+
+def test_a_restart_between_deploy_and_health_is_no_health(
+    ready: Rig, extended: FirmwareBundle, store: FirmwareStore, tmp_path: Path
+) -> None:
+    """Two processes, and nobody listened between them."""
+    done = transfer(ready, store.put(extended), store, tmp_path / "t")
+    assert done.deployed and done.boot_id == ready.identity.boot_id and 0 < done.began <= time.time()
+    again = transfer(ready, store.put(extended), store, tmp_path / "again")
+    assert (again.way, again.boot_id, again.began) == ("none", "", 0.0), "what ran already need not be young"
+    assert check_health(ready, extended, LIMITS, boot_id=done.boot_id).healthy
+    ready.reset("soft")
+    ill = check_health(ready, extended, LIMITS, boot_id=done.boot_id)
+    assert [c.name for c in ill.checks if not c.ok] == ["no restart since"], ill.why
+    old = confirm(ready, store.put(extended), store, tmp_path / "c", LIMITS, began=time.time())
+    assert [c.name for c in old.checks if not c.ok] == ["uptime"], "it runs for longer than since this update"
 
 
 def test_a_device_that_went_back_by_itself_is_recognised(

@@ -51,6 +51,7 @@ def deploy(inputs: Mapping[str, Any], context: Context) -> Outcome:
         "sha256": done.running, "running": done.running, "wanted_sha256": done.sha256, "before_sha256": done.before,
         "previous_sha256": done.before, "last_good": done.last_good, "way": done.way,
         "rolled_back": done.rolled_back, "seconds": round(time.monotonic() - began, 1),
+        "deployed_at": done.began, "boot_id": done.boot_id,
     }  # fmt: skip
     if done.deployed:
         return completed({**output, "outcome": "deployed"})
@@ -123,7 +124,10 @@ def health(inputs: Mapping[str, Any], context: Context) -> Outcome:
         except DutFailure:
             running = ""
         context.tell(f"watching for {limits.watch_s:g} s")
-        found = confirm(rig, artifact, store, work / "new", limits)
+        found = confirm(
+            rig, artifact, store, work / "new", limits, boot_id=text(inputs, "boot_id", "", 64),
+            began=number(inputs, "deployed_at", 0.0, 0.0, time.time()),
+        )  # fmt: skip
         if rig.mac:
             PendingUpdates(store).drop(rig.mac, expected)
     well = found.healthy and running == expected
