@@ -19,7 +19,7 @@ from typing import Any
 
 from harness.errors import BadRequest, HarnessFault
 from harness.pipeline.artifacts import Artifact
-from harness.pipeline.checkout import check_out, checked_out, drop_checkout, on_branch
+from harness.pipeline.checkout import check_out, checked_out, drop_checkout, drop_folder, on_branch
 from harness.pipeline.firmware_store import FirmwareStore
 from harness.pipeline.validate import Gate, Limits, build_gates, style_gates
 from harness.rig import FirmwareBundle
@@ -155,7 +155,7 @@ def sweep(folder: Path, older_s: float = STALE_S) -> None:
     """Removes work folders that nobody came back for."""
     for old in folder.iterdir() if folder.is_dir() else ():
         if old.is_dir() and time.time() - old.stat().st_mtime > older_s:
-            shutil.rmtree(old, ignore_errors=True)
+            drop_folder(old)
 
 
 def tree_of(work: Path) -> Path:

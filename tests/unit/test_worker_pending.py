@@ -99,6 +99,25 @@ def test_a_commit_is_validated(repo: Path) -> None:
         validate_commit("k1", good, project="../..")
 
 
+def test_a_branch_is_where_its_origin_has_it_now(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clone's own picture of the branch is old: in one direction a wrong no, in the other a wrong yes."""
+    clone = tmp_path / "worker-clone"
+    subprocess.run(["git", "clone", "-q", str(repo), str(clone)], check=True)
+    monkeypatch.setenv("K1HIL_REPOS", f"k1={clone}")
+    first = git(repo, "rev-parse", "HEAD")
+    git(repo, "checkout", "-q", "-b", "side")
+    second = commit(repo)
+    git(clone, "fetch", "-q", "origin")
+    assert not on_branch("k1", second, "main") and on_branch("k1", second, "side")
+    git(repo, "branch", "-q", "-f", "main", "side")
+    assert on_branch("k1", second, "main"), "merged since"
+    git(repo, "branch", "-q", "-f", "main", first)
+    assert not on_branch("k1", second, "main"), "taken back since"
+    git(clone, "remote", "set-url", "origin", str(tmp_path / "away"))
+    with pytest.raises(RigFault, match="cannot be fetched"):
+        on_branch("k1", first, "main")
+
+
 def test_clean_makes_a_fresh_worktree_and_finds_what_was_built(repo: Path, tmp_path: Path) -> None:
     work = tmp_path / "builds" / "w"
     good = git(repo, "rev-parse", "HEAD")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scripted_rig import make_firmware
 
-from harness.conductor.tasks.build import metrics, store
+from harness.conductor.tasks.build import clean, compile_, metrics, store
 from harness.conductor.tasks.patterns import SPEC_FILE, generate_pattern
 from harness.conductor.tasks.spec import Context
 from harness.pipeline.artifacts import unzipped
+from harness.pipeline.checkout import head_of
 from harness.pipeline.commit_steps import write_record
 from harness.pipeline.tuning.tune import store_result
 
@@ -33,20 +36,58 @@ def context(tmp_path: Path) -> Context:
     )  # fmt: skip
 
 
+def judged(context: Context, gates: list[dict[str, Any]]) -> dict[str, Any]:
+    """What ``k1_metrics`` says of a build with these gates."""
+    context.build_folder.mkdir(parents=True, exist_ok=True)
+    write_record(context.build_folder, {"environments": {"sim": {"status": "passed", "gates": gates}}})
+    return metrics({"environment": "sim"}, context).output
+
+
+@pytest.mark.parametrize("step", ["clean", "compile", "metrics", "store"])
+def test_no_step_leaves_a_worktree_behind(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Red or stored: the folder goes, and the clone forgets it."""
+    clone = tmp_path / "clone"
+    (clone / "firmware").mkdir(parents=True)
+    (clone / "firmware" / "platformio.ini").write_text("[env:here]\nplatform = none\n")
+    if step == "clean":
+        (clone / "firmware" / "left.o").write_text("x")
+    who = ["-c", "user.name=n", "-c", "user.email=e@x"]
+    for words in (["init", "-q"], ["add", "-f", "."], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", *words], cwd=clone, check=True)
+    monkeypatch.setenv("K1HIL_REPOS", f"k1={clone}")
+    inputs = {"repo": "k1", "commit_sha": head_of("k1"), "environment": "here"}
+    cleaned = clean(inputs, context)
+    assert worktrees(clone) == (1 if step == "clean" else 2)
+    if step == "clean":
+        assert cleaned.output["verdict"] == "fail"
+    elif step == "compile":  # no such platform here
+        assert compile_(inputs, context).output["verdict"] == "fail"
+    elif step == "metrics":
+        write_record(context.build_folder, {"environments": {"here": {"status": "passed", "gates": []}}})
+        assert metrics(inputs, context).output["verdict"] == "inconclusive"
+    else:
+        make_firmware(context.build_folder / "build" / "here")
+        write_record(context.build_folder, {"environments": {"here": {"status": "passed"}}})
+        assert store(inputs, context).output["verdict"] == "pass"
+    assert worktrees(clone) == 1 and not context.build_folder.exists()
+
+
+def worktrees(clone: Path) -> int:
+    done = subprocess.run(["git", "worktree", "list"], cwd=clone, check=True, capture_output=True, text=True)
+    return len(done.stdout.splitlines())
+
+
 @pytest.mark.parametrize("name", ["warnings", "flash", "ram", "identity"])
 @pytest.mark.parametrize("how", ["unavailable", "absent"])
 def test_what_nobody_measured_is_no_pass(context: Context, name: str, how: str) -> None:
     unknown = {**GATE, "name": name, "got": "nothing tells it", "value": None, "status": "unavailable"}
     gates = [unknown if g["name"] == name else g for g in GATES if how == "unavailable" or g["name"] != name]
-    context.build_folder.mkdir(parents=True)
-    write_record(context.build_folder, {"environments": {"sim": {"status": "passed", "gates": gates}}})
-    output = metrics({"environment": "sim"}, context).output
+    output = judged(context, gates)
     assert output["verdict"] == "inconclusive" and f"{name}: not measured" in output["why"]
-    write_record(context.build_folder, {"environments": {"sim": {"status": "passed", "gates": GATES}}})
-    assert metrics({"environment": "sim"}, context).output["verdict"] == "pass"
-    big = [{**g, "value": 99.0} if g["name"] == "ram" else g for g in GATES]
-    write_record(context.build_folder, {"environments": {"sim": {"status": "passed", "gates": big}}})
-    assert metrics({"environment": "sim"}, context).output["verdict"] == "fail"
+    assert judged(context, GATES)["verdict"] == "pass"
+    assert judged(context, [{**g, "value": 99.0} if g["name"] == "ram" else g for g in GATES])["verdict"] == "fail"
 
 
 SPEC = """\

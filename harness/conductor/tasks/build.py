@@ -26,7 +26,7 @@ def clean(inputs: Mapping[str, Any], context: Context) -> Outcome:
 
     gates = run(name(inputs, "repo"), text(inputs, "commit_sha", limit=40), context.build_folder,
                 name(inputs, "project", "firmware"))  # fmt: skip
-    return _judged(gates, {})
+    return _gone_unless_good(_judged(gates, {}), context)
 
 
 def compile_(inputs: Mapping[str, Any], context: Context) -> Outcome:
@@ -55,7 +55,7 @@ def compile_(inputs: Mapping[str, Any], context: Context) -> Outcome:
         "seconds": record["seconds"],
         "environments": {e: {k: t.get(k) for k in ("status", "why", "sha256", "seconds")} for e, t in told.items()},
     }  # fmt: skip
-    return completed(output, "fail" if bad else "pass", "; ".join(bad))
+    return _gone_unless_good(completed(output, "fail" if bad else "pass", "; ".join(bad)), context)
 
 
 def metrics(inputs: Mapping[str, Any], context: Context) -> Outcome:
@@ -76,14 +76,14 @@ def metrics(inputs: Mapping[str, Any], context: Context) -> Outcome:
     values = {g.name: g.value for g in gates}
     figures = {"flash_percent": values.get("flash"), "ram_percent": values.get("ram"),
                "warnings": values.get("warnings")}  # fmt: skip
-    return _judged(gates, {**figures, "environments": {environment: figures}}, JUDGED)
+    judged = _judged(gates, {**figures, "environments": {environment: figures}}, JUDGED)
+    return _gone_unless_good(judged, context)
 
 
 def store(inputs: Mapping[str, Any], context: Context) -> Outcome:
     """``k1_store``: the build into the store, and its pattern with it; the work folder is gone afterwards."""
-    import shutil
-
     from harness.conductor.tasks.patterns import store_pattern
+    from harness.pipeline.checkout import drop_folder
     from harness.pipeline.commit_steps import store_build
     from harness.pipeline.firmware_store import image_sha256
 
@@ -91,13 +91,22 @@ def store(inputs: Mapping[str, Any], context: Context) -> Outcome:
     environment = name(either(inputs, "environment", "build"), "environment", "sim")
     artifact = store_build(context.build_folder, environment, context.firmware, sha256(inputs, "sha256", ""), tag)
     pattern = store_pattern(context, environment, artifact.name)
-    shutil.rmtree(context.build_folder, ignore_errors=True)
+    drop_folder(context.build_folder)
     context.tell(f"stored as {artifact.name}")
     return completed({
         "name": artifact.name, "firmware": artifact.name, "file": artifact.file, "tag": tag,
         "sha256": image_sha256(artifact), "pattern": pattern,
         "version": artifact.details.get("version", ""), "commit": artifact.details.get("commit", ""),
     })  # fmt: skip
+
+
+def _gone_unless_good(outcome: Outcome, context: Context) -> Outcome:
+    """No step comes after a red one: nobody else would remove the commit's folder."""
+    from harness.pipeline.checkout import drop_folder
+
+    if outcome.output["verdict"] != "pass":
+        drop_folder(context.build_folder)
+    return outcome
 
 
 def _judged(gates: Sequence[Any], output: Mapping[str, Any], needed: Sequence[str] = ()) -> Outcome:
