@@ -21,7 +21,7 @@ from harness.errors import BadRequest, HarnessFault
 from harness.pipeline.artifacts import Artifact
 from harness.pipeline.checkout import check_out, checked_out, drop_checkout, drop_folder, on_branch
 from harness.pipeline.firmware_store import FirmwareStore
-from harness.pipeline.validate import Gate, Limits, build_gates, style_gates
+from harness.pipeline.validate import Gate, Limits, build_gates, environments_of, style_gates
 from harness.rig import FirmwareBundle
 
 Tell = Callable[[str], None]
@@ -77,6 +77,11 @@ def compile_commit(
 ) -> dict[str, Any]:  # fmt: skip
     """Builds what :func:`clean` left, afresh; the record for the next steps.
 
+    Args:
+        work: folder. project: in the commit.
+        environments: to build; empty: all of the project. One whose platform is absent here is ``unavailable``.
+        jobs: compiler processes. tell, cancel: get each line; ends the build.
+
     Returns:
         ``environments``: by name ``status`` (passed, failed, unavailable), ``why``, ``sha256``, ``version``,
         ``commit``, ``warnings``, ``gates``; and ``seconds``.
@@ -90,7 +95,7 @@ def compile_commit(
     shutil.rmtree(work / "build", ignore_errors=True)
     record: dict[str, Any] = {"environments": {}}
     began = time.monotonic()
-    for env in environments:
+    for env in environments or environments_of(folder):
         since = time.monotonic()
         found = build_gates(folder, [env], work / "build", _NOTED, jobs=jobs, tell=tell, cancel=cancel)
         by_name = {g.name: g for g in found.gates}
@@ -123,6 +128,11 @@ def judge(work: Path, environment: str, limits: Limits | None = None) -> list[Ga
             gate = Gate(gate.name, "passed" if well else "failed", words, gate.got, environment, gate.value)
         gates.append(gate)
     return gates
+
+
+def built_environments(work: Path) -> list[str]:
+    """The environments that were built."""
+    return [env for env, told in record_of(work)["environments"].items() if told["status"] == "passed"]
 
 
 def store_build(work: Path, environment: str, store: FirmwareStore, sha256: str = "", tag: str = "") -> Artifact:

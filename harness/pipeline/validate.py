@@ -139,6 +139,15 @@ def build_gates(
     return found
 
 
+def environments_of(project: Path) -> list[str]:
+    """Names of all environments of a PlatformIO project.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    return list(_known(project.resolve(), ())[1])
+
+
 def _known(project: Path, environments: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
     """PlatformIO's environment variables, and the platform of each environment of the project."""
     environ = pio_environment(project.parent if (project.parent / ".pio-core").is_dir() else project_root())

@@ -34,6 +34,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "generate": {**PASS, "pattern": "patterns/glow", "pattern_id": "glow"},
     "compile": {**PASS, "build": "build-1", "sha256": NEW},
     "store": {**PASS, "firmware": "v1", "sha256": NEW},
+    "store_integration": {**PASS, "firmware": "v1-sim", "sha256": OLD},
     "deploy": {**PASS, "outcome": "deployed", "way": "ota", "last_good": "v0", "before_sha256": OLD},
     "health": {**PASS, "healthy": True, "running": NEW},
     "rollback": {**PASS, "running": OLD, "firmware": "v0"},
@@ -307,8 +308,13 @@ def at_the_gate(server: Conductor, rig: str, **inputs: Any) -> tuple[str, Player
 
 
 def test_approved_release_ships(server: Conductor) -> None:
-    workflow_id, player = at_the_gate(server, "fr1")
+    workflow_id, player = at_the_gate(server, "fr1", environment="chip")
     assert player.played.count("deploy") == 1 and player.domains["deploy"] == "fr1"
+    # What is tested on a virtual board is its own build; what ships is the device's.
+    assert player.inputs["compile"]["also"] == player.inputs["store_integration"]["environment"] == "sim"
+    assert player.inputs["store"]["environment"] == player.inputs["compile"]["environment"] == "chip"
+    assert (player.inputs["store"]["keep"], player.inputs["integration"]["firmware"]) == (True, "v1-sim")
+    assert player.inputs["deploy"]["firmware"] == "v1"
     assert "webapp_staging" in player.played and "webapp_production" not in player.played
     gate = next(g for g in waiting(server) if g.workflow_id == workflow_id)
     assert gate.shows["sha256"] == NEW
