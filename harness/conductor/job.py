@@ -17,6 +17,7 @@ from typing import Any
 
 from harness.conductor.guard import Guard, Server, seconds_left
 from harness.conductor.keeper import JOB, NOTE, OUTCOME, OUTPUT, PROGRESS, RIG_FAULT, SAFE_TIMEOUT_S
+from harness.conductor.orphans import inherited, take_over
 from harness.conductor.outcome import Outcome, failed, refused
 from harness.conductor.rest import KEY_ENV, SECRET_ENV
 from harness.conductor.spool import key_of
@@ -64,11 +65,13 @@ def run_kept(
     folder.mkdir(parents=True)
     (folder / JOB).write_text(json.dumps(dict(described)), encoding="utf-8")
     limit_s = seconds_left(task, spec.limit_s)
-    with Guard(server, task, worker_id, folder / PROGRESS) as guard:
+    with inherited() as orphans, Guard(server, task, worker_id, folder / PROGRESS) as guard:
         keeper = _start(folder)
         why = _await(keeper, guard.lost, stop, limit_s)
         if why:
             _end(keeper)
+        if keeper.returncode is None or keeper.returncode < 0:
+            take_over(dict(described), folder, orphans)
         outcome = _read(folder, keeper.returncode, why)
     _prune(folder.parent)
     if why == "lost":

@@ -39,13 +39,18 @@ def die_with_parent() -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def become_subreaper(yes: bool) -> None:
+    """Whether this process inherits what its children leave behind (Linux)."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, int(yes))
+
+
 def main() -> int:
     """Keeps one job; 0 when its work came to an end by itself, 1 otherwise, 10 when the rig is in use."""
     folder = Path(sys.argv[1])
     job = json.loads((folder / JOB).read_text(encoding="utf-8"))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it obeys the pipe alone: a service manager may signal a whole group
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    become_subreaper(True)
     from harness.rig.lease import Lease  # the slow import: once, for the work too
 
     go_read, go_write = os.pipe()
@@ -57,7 +62,7 @@ def main() -> int:
     os.close(go_read)
     lease: Lease | None = None
     try:
-        lease = _lease(job)
+        lease = lease_of(job)
         with os.fdopen(go_write, "w") as go:
             go.write(json.dumps(lease.environment() if lease is not None else {}))
         ended = _watch(child)
@@ -66,10 +71,10 @@ def main() -> int:
         _end_all(REST_PATIENCE_S)
         left = ended and (folder / OUTCOME).is_file()
         safe = None if left or lease is None else make_safe(job, folder, lease.environment())
-        _note(folder, {"ended": ended, "why": "" if ended else "called off", "safe": safe})
+        note(folder, {"ended": ended, "why": "" if ended else "called off", "safe": safe})
         return 0 if left else 1
     except Exception as error:
-        _note(folder, {"ended": False, "why": str(error), "safe": None})
+        note(folder, {"ended": False, "why": str(error), "safe": None})
         return int(getattr(error, "exit_code", 1))
     finally:
         _end_all(0.0)
@@ -103,7 +108,7 @@ def _work(folder: Path, go_read: int) -> None:
         os._exit(code)
 
 
-def _lease(job: dict[str, Any]) -> Any:
+def lease_of(job: dict[str, Any]) -> Any:
     """The rig's lease for as long as the keeper lives; None for work without a rig."""
     if not job["rig"]:
         return None
@@ -172,7 +177,8 @@ def make_safe(job: dict[str, Any], folder: Path, lease: dict[str, str]) -> str:
     return "" if done.returncode == 0 else (done.stderr.strip() or f"exit code {done.returncode}")[-500:]
 
 
-def _note(folder: Path, note: dict[str, Any]) -> None:
+def note(folder: Path, note: dict[str, Any]) -> None:
+    """How the work was ended, and what became of the rig, for the worker and its successor."""
     work = folder / f"{NOTE}.new"
     work.write_text(json.dumps(note), encoding="utf-8")
     work.replace(folder / NOTE)

@@ -15,7 +15,6 @@ RETRIES = {"retryCount": 3, "retryLogic": "EXPONENTIAL_BACKOFF", "retryDelaySeco
 PAUSES_S = (60, 120, 240)
 LEAST_SILENCE_S = 120  # longer than a restart of the server takes, or every restart would cost an attempt
 UNRESERVED = frozenset({"k1_reserve", "k1_release_rig", "k1_device_health"})  # the last looks on when nobody else does
-UNBOUND_RIG_TASKS = UNRESERVED | {"k1_nightly"}  # they judge no firmware of this workflow
 KNOWN_TYPES = frozenset({"SIMPLE", "SWITCH", "FORK_JOIN", "JOIN", "SUB_WORKFLOW", "TERMINATE", "WAIT", "NOOP"})
 HELPERS = frozenset({"firmware-delivery", "workflow-failed"})  # started by other workflows only, which send the alert
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
@@ -134,7 +133,7 @@ def _task(task: dict[str, Any], refs: set[str], definitions: Definitions) -> Ite
         if task.get("retryCount") != 0:
             yield "a sub-workflow needs retryCount 0: its own tasks retry"
     if kind == "SIMPLE" and task["name"] in RIG_TASKS:
-        if task["name"] not in UNBOUND_RIG_TASKS and "expected_sha256" not in task.get("inputParameters", {}):
+        if task["name"] not in UNRESERVED and "expected_sha256" not in task.get("inputParameters", {}):
             yield "a rig task needs expected_sha256"
 
 

@@ -42,8 +42,8 @@ class Repository(_Table):
         rig: where its firmware is tested.
         production: the rig a release ends on; "": tags start nothing.
         branches, tags: shell patterns of what starts ``firmware-ci-cd`` and ``firmware-release``.
-        options: further inputs of both workflows: ``project`` and ``environment`` of the firmware, ``webapp`` (the
-            npm project a release brings along).
+        options: further inputs of both workflows: ``project`` and ``environment`` of the firmware, of a release also
+            ``integration_environment`` (what its integration tests run) and ``webapp`` (the npm project it brings).
     """
 
     repo: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
@@ -51,7 +51,7 @@ class Repository(_Table):
     production: Rig = ""
     branches: tuple[Glob, ...] = ("main",)
     tags: tuple[Glob, ...] = ("v*",)
-    options: dict[Literal["project", "environment", "webapp"], Inside] = {}
+    options: dict[Literal["project", "environment", "integration_environment", "webapp"], Inside] = {}
 
     def takes_branch(self, name: str) -> bool:
         """Whether a push to this branch counts."""

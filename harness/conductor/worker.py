@@ -292,9 +292,9 @@ def _count(name: str, rig: str, outcome: Outcome) -> None:
         for environment, told in dict(output.get("environments") or {}).items():
             used = [None if told.get(k) is None else float(told[k]) / 100 for k in ("flash_percent", "ram_percent")]
             metrics.sizes(str(environment), *used)
-    elif name == "k1_deploy":
+    elif name == "k1_deploy" and output.get("outcome") not in ("pending", "superseded"):  # neither was tried
         metrics.deploy(rig, str(output.get("way") or "none"), good, seconds)
-    elif name == "k1_suite" and outcome.status == "COMPLETED":
+    elif name in ("k1_suite", "k1_nightly") and outcome.status == "COMPLETED":
         metrics.verdict(rig, str(output.get("verdict")))
 
 

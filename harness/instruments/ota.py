@@ -20,8 +20,14 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 4.0
 CONNECT_WAIT_S = 10.0
 ACK_WAIT_S = 10.0
+# After the last byte the device hashes its slot; and no update, however slow its air, takes longer than this in all.
 END_WAIT_S = 60.0
+TRANSFER_LIMIT_S = 600.0
 STILL_OLD = "the device keeps running the old image"
+
+
+class OutcomeUnknown(RigFault):
+    """Every byte was sent, and then the device's word about them got lost: it may take the image or not. Ask it."""
 
 
 class Datagrams(Protocol):
@@ -100,7 +106,8 @@ class OtaClient:
         """Invites, waits for the device to connect, and lets it pull.
 
         Raises:
-            RigFault: no answer (asleep, no network), connection lost or stalled, image damaged on the way.
+            OutcomeUnknown: all was sent, and what the device made of it got lost.
+            RigFault: no answer (asleep, no network), connection lost, stalled or too slow, image damaged on the way.
             DutFailure: invited, but the device never connected (no slot, too big) or reported an error in words.
             BadRequest: the password is missing or wrong, or of a kind this client does not speak.
         """
@@ -177,31 +184,36 @@ class OtaClient:
     # ---- transfer
 
     def _serve(self, connection: Connection, image: bytes, progress: Progress | None) -> None:
-        transfer = espota.Transfer()
-        for at in range(0, len(image), espota.CHUNK_BYTES):
-            chunk = image[at : at + espota.CHUNK_BYTES]
-            before = transfer.heard
-            try:
-                connection.send(chunk, ACK_WAIT_S)
-            except OSError as e:
-                raise self._lost(at, len(image), str(e)) from e
-            while transfer.heard == before:
-                self._hear(connection, transfer, ACK_WAIT_S, at, len(image))
-            if progress is not None:
-                progress(at + len(chunk), len(image))
-        while not transfer.succeeded:
-            self._hear(connection, transfer, END_WAIT_S, len(image), len(image))
-
-    def _hear(self, connection: Connection, transfer: espota.Transfer, wait_s: float, at: int, size: int) -> None:
-        """Takes what the device says next; raises when that is bad news or nothing."""
+        size, transfer, taken, whole = len(image), espota.Transfer(), 0, False
+        limit = _Limit(self._clock, TRANSFER_LIMIT_S)
         try:
-            data = connection.receive(wait_s)
+            for at in range(0, size, espota.CHUNK_BYTES):
+                taken, before = at, transfer.heard
+                chunk = image[at : at + espota.CHUNK_BYTES]
+                _send(connection, chunk)
+                whole = at + len(chunk) == size
+                if whole:
+                    limit = _Limit(self._clock, min(END_WAIT_S + ACK_WAIT_S, limit.left_s))
+                while transfer.heard == before:
+                    self._hear(connection, transfer, ACK_WAIT_S, limit)
+                if progress is not None:
+                    progress(at + len(chunk), size)
+            while not transfer.succeeded:
+                self._hear(connection, transfer, END_WAIT_S, limit)
+        except _Lost as lost:
+            raise self._broke_off(str(lost), taken, size, whole) from lost
+
+    def _hear(self, connection: Connection, transfer: espota.Transfer, wait_s: float, limit: _Limit) -> None:
+        """Takes what the device says next; raises when that is bad news or nothing, or the time is over."""
+        try:
+            data = connection.receive(min(wait_s, limit.left_s)) if limit.left_s > 0 else None
         except OSError as e:
-            raise self._lost(at, size, str(e)) from e
+            raise _Lost(str(e)) from e
         if data is None:
-            raise self._lost(at, size, f"no acknowledgement for {wait_s:g} s")
+            over = limit.left_s <= 0
+            raise _Lost(f"not done within {limit.all_s:g} s" if over else f"no acknowledgement for {wait_s:g} s")
         if data == b"":
-            raise self._lost(at, size, f"the device closed the connection; its last words: {transfer.words or 'none'}")
+            raise _Lost(f"the device closed the connection; its last words: {transfer.words or 'none'}")
         transfer.feed(data)
         if transfer.failed:
             damaged = "MD5" in transfer.words
@@ -213,10 +225,41 @@ class OtaClient:
                 remedy="the image was damaged on the way: try again" if damaged else "read the device's log",
             )
 
-    def _lost(self, at: int, size: int, why: str) -> RigFault:
+    def _broke_off(self, why: str, taken: int, size: int, whole: bool) -> RigFault:
+        """Before the last byte no image is whole, so the old one runs on; after it nobody knows."""
+        if whole:
+            return OutcomeUnknown(
+                f"{self._net.host} was sent the whole image, and its answer was lost",
+                expected="OK",
+                got=f"{why}; it may start the new image, or keep the old one",
+                remedy="ask the device what it runs: its identity says which",
+            )
         return RigFault(
             f"the update of {self._net.host} broke off",
             expected=f"{size} bytes taken",
-            got=f"{why}, after {at} of {size} bytes; {STILL_OLD}",
+            got=f"{why}, after {taken} of {size} bytes; {STILL_OLD}",
             remedy="check power and Wi-Fi of the device, then try again",
         )
+
+
+class _Lost(Exception):
+    """The connection is of no use any more."""
+
+
+def _send(connection: Connection, chunk: bytes) -> None:
+    try:
+        connection.send(chunk, ACK_WAIT_S)
+    except OSError as e:
+        raise _Lost(str(e)) from e
+
+
+class _Limit:
+    """A time that runs out once, however much is heard meanwhile."""
+
+    def __init__(self, clock: HostClock, all_s: float) -> None:
+        self.all_s = all_s
+        self._clock, self._end_ns = clock, clock.now_ns() + round(all_s * 1e9)
+
+    @property
+    def left_s(self) -> float:
+        return (self._end_ns - self._clock.now_ns()) / 1e9

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import time
 
 from harness.errors import BadRequest, RigFault
 
@@ -18,13 +20,20 @@ class UdpSocket:
         self._socket.connect(address)
 
     def send(self, data: bytes) -> None:
-        self._socket.send(data)
+        """A datagram that cannot leave is a lost one: the answer stays out."""
+        with contextlib.suppress(OSError):
+            self._socket.send(data)
 
     def receive(self, timeout_s: float) -> bytes | None:
+        deadline = time.monotonic() + timeout_s
         self._socket.settimeout(timeout_s)
         try:
             return self._socket.recv(_RECEIVE_MOST)
-        except OSError:  # nothing in time, or "port unreachable": nobody listens there yet
+        except TimeoutError:
+            return None
+        except OSError:
+            # "Port unreachable" comes at once while the device boots: the next invitation shall not.
+            time.sleep(max(0.0, deadline - time.monotonic()))
             return None
 
     def close(self) -> None:

@@ -15,6 +15,14 @@ from harness.rig.bundle import FirmwareBundle
 
 ENVIRONMENTS = ("sim", "esp32-s3-devkitc-1")
 BUILD_TIMEOUT_S = 1800.0
+# A project's build scripts are programs of whoever made the commit: no key, password or address of this process is for
+# them. What compilers, PlatformIO's folders and a download of packages take:
+PASSED_ON = (
+    "PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "CC", "CXX", "CCACHE_DIR", "SDKROOT", "DEVELOPER_DIR",
+    "SOURCE_DATE_EPOCH", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PLATFORMIO_CORE_DIR", "PLATFORMIO_PACKAGES_DIR",
+    "PLATFORMIO_PLATFORMS_DIR", "PLATFORMIO_CACHE_DIR", "PLATFORMIO_BUILD_CACHE_DIR",
+)  # fmt: skip
 _TAIL = 25
 
 
@@ -88,8 +96,9 @@ def build(
 
 
 def pio_environment(root: Path) -> dict[str, str]:
-    """Environment of PlatformIO: the checkout's private core folder, no questions, no news."""
-    environ = dict(os.environ)
+    """Environment of PlatformIO and of the project's scripts: an allow-list, the checkout's private core folder, no
+    questions, no news."""
+    environ = {k: os.environ[k] for k in PASSED_ON if k in os.environ}
     environ.setdefault("PLATFORMIO_CORE_DIR", str(root / ".pio-core"))
     return environ | {"PLATFORMIO_DISABLE_UPGRADE_CHECK": "true", "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "No"}
 

@@ -66,6 +66,13 @@ def drop_checkout(repo: str, folder: Path, repos: Mapping[str, Path] | None = No
         _git(clone, "worktree", "prune")
 
 
+def drop_folder(folder: Path) -> None:
+    """As :func:`drop_checkout`, of whichever repository: the folder is not asked, a build may have written there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for clone in allowed_repos().values():
+        _git(clone, "worktree", "prune")
+
+
 def clone_of(repo: str, commit: str, repos: Mapping[str, Path] | None = None) -> Path:
     """The clone that has a commit; errors as of :func:`checked_out`."""
     clones = allowed_repos() if repos is None else repos
@@ -99,15 +106,24 @@ def head_of(repo: str, repos: Mapping[str, Path] | None = None) -> str:
 
 
 def on_branch(repo: str, commit: str, branch: str, repos: Mapping[str, Path] | None = None) -> bool:
-    """Whether a commit belongs to a branch or tag of the clone, or of its origin.
+    """Whether a commit belongs to a branch or tag of the clone's origin, as it stands now; of the clone alone where its
+    origin has no such branch.
 
     Raises:
         BadRequest: as of :func:`checked_out`, or a name that git would not take for one.
+        RigFault: the origin does not answer.
     """
     if not _BRANCH.fullmatch(branch) or ".." in branch:
         raise BadRequest("not a branch", got=repr(branch[:80]))
     clone = clone_of(repo, commit, repos)
-    refs = (f"refs/heads/{branch}", f"refs/remotes/origin/{branch}", f"refs/tags/{branch}")
+    if _git(clone, "remote", "get-url", "origin") is None:
+        # A branch moves: what the clone saw last is no answer, neither yes nor no.
+        failed = _git(clone, "fetch", "--quiet", "--prune", "--tags", "--force", "origin")
+        if failed is not None:
+            raise RigFault(f"the branches of '{repo}' cannot be fetched", got=failed[-300:], evidence=str(clone))
+    upstream, tag = f"refs/remotes/origin/{branch}", f"refs/tags/{branch}"
+    known = _git(clone, "rev-parse", "--verify", "--quiet", upstream) is None
+    refs = (upstream if known else f"refs/heads/{branch}", tag)
     return any(_git(clone, "merge-base", "--is-ancestor", commit, ref) is None for ref in refs)
 
 

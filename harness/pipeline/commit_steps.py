@@ -19,9 +19,9 @@ from typing import Any
 
 from harness.errors import BadRequest, HarnessFault
 from harness.pipeline.artifacts import Artifact
-from harness.pipeline.checkout import check_out, checked_out, drop_checkout, on_branch
+from harness.pipeline.checkout import check_out, checked_out, drop_checkout, drop_folder, on_branch
 from harness.pipeline.firmware_store import FirmwareStore
-from harness.pipeline.validate import Gate, Limits, build_gates, style_gates
+from harness.pipeline.validate import Gate, Limits, build_gates, environments_of, style_gates
 from harness.rig import FirmwareBundle
 
 Tell = Callable[[str], None]
@@ -31,7 +31,7 @@ STALE_S = 7 * 86400.0
 PRODUCTS = re.compile(r"(^|/)(\.pio/|__pycache__/)|\.(o|a|elf|pyc)$|(^|/)firmware\.bin$")
 # While compiling every gate but the build itself only notes its number; the step after it judges.
 _NOTED = Limits(flash_percent=1e9, ram_percent=1e9, warnings=1 << 30, clean_tree=False)
-_JUDGED = ("warnings", "flash", "ram", "identity")
+JUDGED = ("warnings", "flash", "ram", "identity")
 
 
 def validate_commit(repo: str, commit: str, branch: str = "", project: str = "firmware") -> list[Gate]:
@@ -77,6 +77,11 @@ def compile_commit(
 ) -> dict[str, Any]:  # fmt: skip
     """Builds what :func:`clean` left, afresh; the record for the next steps.
 
+    Args:
+        work: folder. project: in the commit.
+        environments: to build; empty: all of the project. One whose platform is absent here is ``unavailable``.
+        jobs: compiler processes. tell, cancel: get each line; ends the build.
+
     Returns:
         ``environments``: by name ``status`` (passed, failed, unavailable), ``why``, ``sha256``, ``version``,
         ``commit``, ``warnings``, ``gates``; and ``seconds``.
@@ -90,7 +95,7 @@ def compile_commit(
     shutil.rmtree(work / "build", ignore_errors=True)
     record: dict[str, Any] = {"environments": {}}
     began = time.monotonic()
-    for env in environments:
+    for env in environments or environments_of(folder):
         since = time.monotonic()
         found = build_gates(folder, [env], work / "build", _NOTED, jobs=jobs, tell=tell, cancel=cancel)
         by_name = {g.name: g for g in found.gates}
@@ -98,7 +103,7 @@ def compile_commit(
         record["environments"][env] = {
             "status": build.status, "why": "" if build.status == "passed" else build.got,
             "seconds": round(time.monotonic() - since, 1), "warnings": int(warned.value or 0) if warned else None,
-            **found.builds.get(env, {}), "gates": [asdict(g) for g in found.gates if g.name in _JUDGED],
+            **found.builds.get(env, {}), "gates": [asdict(g) for g in found.gates if g.name in JUDGED],
         }  # fmt: skip
     record["seconds"] = round(time.monotonic() - began, 1)
     write_record(work, record)
@@ -123,6 +128,11 @@ def judge(work: Path, environment: str, limits: Limits | None = None) -> list[Ga
             gate = Gate(gate.name, "passed" if well else "failed", words, gate.got, environment, gate.value)
         gates.append(gate)
     return gates
+
+
+def built_environments(work: Path) -> list[str]:
+    """The environments that were built."""
+    return [env for env, told in record_of(work)["environments"].items() if told["status"] == "passed"]
 
 
 def store_build(work: Path, environment: str, store: FirmwareStore, sha256: str = "", tag: str = "") -> Artifact:
@@ -155,7 +165,7 @@ def sweep(folder: Path, older_s: float = STALE_S) -> None:
     """Removes work folders that nobody came back for."""
     for old in folder.iterdir() if folder.is_dir() else ():
         if old.is_dir() and time.time() - old.stat().st_mtime > older_s:
-            shutil.rmtree(old, ignore_errors=True)
+            drop_folder(old)
 
 
 def tree_of(work: Path) -> Path:
@@ -177,14 +187,22 @@ def _project(tree: Path, project: str) -> Path:
     return folder
 
 
-def _built(work: Path, environment: str) -> dict[str, Any]:
+def record_of(work: Path) -> dict[str, Any]:
+    """What the compile step wrote down; without one no environments.
+
+    Raises:
+        HarnessFault: it is damaged.
+    """
     try:
-        record = json.loads((work / RECORD).read_text(encoding="utf-8"))
+        return dict(json.loads((work / RECORD).read_text(encoding="utf-8")))
     except FileNotFoundError:
-        record = {"environments": {}}
-    except ValueError as error:
+        return {"environments": {}}
+    except (ValueError, TypeError) as error:
         raise HarnessFault("the record of a build is damaged", evidence=str(work / RECORD)) from error
-    found = record["environments"].get(environment)
+
+
+def _built(work: Path, environment: str) -> dict[str, Any]:
+    found = record_of(work)["environments"].get(environment)
     if found is None or found["status"] != "passed":
         raise BadRequest(f"'{environment}' was not built", expected="the compile step before this one")
     return dict(found)

@@ -13,7 +13,8 @@ from harness.errors import BadRequest, DutFailure, K1HilError, RigFault
 from harness.pipeline.artifacts import Artifact
 from harness.pipeline.firmware_store import FirmwareStore
 from harness.pipeline.health import Health, Limits, check_health, never_ran
-from harness.pipeline.last_good import LastGood, find_last_good
+from harness.pipeline.last_good import LastGood, hold_last_good
+from harness.pipeline.pending import PendingUpdates
 from harness.rig import FirmwareBundle, Rig, ota
 from harness.wire.telemetry import Identity
 
@@ -116,9 +117,11 @@ def deploy(
         # From here on it is the stored copy that counts: a build folder may change at any time.
         bundle = store.load(artifact, Path(folder) / "new")
         before = rig.probe()
+        updates = PendingUpdates(store)
+        waited = updates.get(before.mac) if before is not None else None
         good = LastGood("none")
-        if options.rollback and not (before is not None and before.sha256 == bundle.sha256):
-            good = find_last_good(rig, store, before, Path(folder) / "old")
+        if options.rollback:
+            good = hold_last_good(rig, store, before, bundle.sha256, Path(folder) / "old")
         result.last_good = good.source
         tell(f"to return to: {good.artifact.name if good.artifact else good.source}")
         before = rig.probe() if before is not None else None
@@ -126,6 +129,8 @@ def deploy(
         if result.healthy:
             store.note_deployed(rig.mac, artifact)
             store.forgive(bundle.sha256)
+            if waited is not None:  # this is newer than what waited for the device
+                updates.drop(rig.mac, str(waited["image_sha256"]))
         else:
             store.note_bad(bundle.sha256, result.why, rig.mac)
             _return(rig, good, result, options.limits, tell)

@@ -16,7 +16,7 @@ from harness.pipeline.artifacts import Artifact
 from harness.pipeline.deploy import Options, Progress, Tell, choose_way, refuse_bad, silent
 from harness.pipeline.firmware_store import FirmwareStore, image_sha256
 from harness.pipeline.health import Health, Limits, check_health
-from harness.pipeline.last_good import LastGood, find_last_good
+from harness.pipeline.last_good import LastGood, hold_last_good
 from harness.rig import Rig, ota
 
 
@@ -32,6 +32,8 @@ class Transfer:
         way: ``ota``, ``serial``, or ``none`` when it ran already.
         rolled_back: ``device`` when it went back to the old image by itself.
         why: what went wrong, "" when it runs.
+        began: Unix time just before the first byte; 0 when nothing was sent.
+        boot_id: of the boot in which the new image was seen; "" when it ran already, or does not run.
     """
 
     firmware: str
@@ -43,6 +45,8 @@ class Transfer:
     rolled_back: str = ""
     why: str = ""
     seconds: float = 0.0
+    began: float = 0.0
+    boot_id: str = ""
 
     @property
     def deployed(self) -> bool:
@@ -78,14 +82,15 @@ def transfer(
     before = rig.probe()
     result = Transfer(artifact.name, bundle.sha256, before.sha256 if before is not None else "")
     good = LastGood("none")
-    if options.rollback and result.before != bundle.sha256:
-        good = find_last_good(rig, store, before, folder / "old")
+    if options.rollback:
+        good = hold_last_good(rig, store, before, bundle.sha256, folder / "old")
     result.last_good = good.artifact.name if good.artifact else ""
     tell(f"to return to: {result.last_good or good.source}")
     before = rig.probe() if before is not None else None
     way = choose_way(rig, options.way, before)
     tell(f"update {'over the air' if way == 'ota' else 'over serial'}")
     done = progress or (lambda part: None)
+    sent_at = time.time()
     try:
         if way == "ota":
             report = ota.update(rig, bundle, force=options.force, progress=lambda n, size: done(n / size))
@@ -98,20 +103,32 @@ def transfer(
         tell(f"failed: {error.message}")
     now = rig.probe()
     result.running = now.sha256 if now is not None else ""
+    if result.way != "none":
+        result.began = sent_at
+        result.boot_id = now.boot_id if now is not None and result.deployed else ""
     if not result.deployed and not result.why:
         result.why = "the device runs another image" if result.running else "the device does not answer"
     result.seconds = time.monotonic() - began
     return result
 
 
-def confirm(rig: Rig, artifact: Artifact, store: FirmwareStore, folder: Path, limits: Limits) -> Health:
+def confirm(
+    rig: Rig, artifact: Artifact, store: FirmwareStore, folder: Path, limits: Limits, *, began: float = 0.0,
+    boot_id: str = "",
+) -> Health:  # fmt: skip
     """Watches a device that got a firmware; well: remembered as deployed, ill: the image is refused from now on.
+
+    Args:
+        rig, artifact, store, folder, limits: what, on what, by what.
+        began, boot_id: as the transfer told them: the device must have started since, and not once more after it. What
+            it said on its console between the two steps nobody has heard.
 
     Raises:
         RigFault: the console's port is gone.
     """
     bundle = store.load(artifact, folder)
-    health = check_health(rig, bundle, limits)
+    since_ns = rig.clock.now_ns() - round((time.time() - began) * 1e9) if began else None
+    health = check_health(rig, bundle, limits, since_ns=since_ns, boot_id=boot_id)
     now = rig.probe()
     if health.healthy and now is not None:
         store.note_deployed(now.mac, artifact)

@@ -75,7 +75,7 @@ class Health:
 
 def check_health(
     rig: Rig, bundle: FirmwareBundle | None = None, limits: Limits | None = None, *, since_ns: int | None = None,
-    from_line: int | None = None,
+    from_line: int | None = None, boot_id: str = "",
 ) -> Health:  # fmt: skip
     """Watches a device for a while and looks at it.
 
@@ -84,6 +84,7 @@ def check_health(
         bundle: the build it should run; None: whatever it runs.
         limits: what counts as healthy.
         since_ns: time of the rig's clock at which it began to be updated: it must have started since.
+        boot_id: the boot it must still be in; "": any.
         from_line: console lines from this one on may hold panics too; default from now on.
 
     Raises:
@@ -105,6 +106,9 @@ def check_health(
         return health
     health.add("answers", True, "an identity on the console", f"{now.project} {now.version}")
     _stays_up(health, before, now, limits)
+    if boot_id:
+        same, got = now.boot_id == boot_id, f"another boot, reason {now.reset_reason}"
+        health.add("no restart since", same, "the boot in which it was seen after the update", "so" if same else got)
     _right_build(health, now, bundle)
     if since_ns is not None:
         age_s, most_s = now.t_us / 1e6, (rig.clock.now_ns() - since_ns) / 1e9 + 1.0

@@ -34,12 +34,27 @@ class LastGood:
     bundle: FirmwareBundle | None = None
 
 
+def hold_last_good(rig: Rig, store: FirmwareStore, running: Identity | None, wanted: str, folder: Path) -> LastGood:
+    """As :func:`find_last_good`, also for a deploy that is tried again after its image (``wanted``) has landed.
+
+    Then the device runs what is to be proven yet, and what it returns to is what the first attempt wrote down before
+    it sent anything. An image that proved itself on this device before needs none: it is no update.
+    """
+    if running is None or running.sha256 != wanted:
+        return find_last_good(rig, store, running, folder)
+    record = store.deployed(running.mac)
+    if record is None or record["image_sha256"] == wanted or store.bad(str(record["image_sha256"])) is not None:
+        return LastGood("none")
+    found = store.find(str(record["image_sha256"]))
+    return _from_store(store, found, folder) if found is not None else LastGood("none")
+
+
 def find_last_good(rig: Rig, store: FirmwareStore, running: Identity | None, folder: Path) -> LastGood:
     """Looks in the store for what the device runs, then reads it from the device; a blank board needs none.
 
     Args:
         rig: with the device; after a look into its flash it has been reset.
-        store: what is read from the device is put there too.
+        store: what is read from the device is put there too; it remembers what was found as the device's own.
         running: who the device says it is; None when it does not answer.
         folder: empty or new; gets the files.
 
@@ -49,7 +64,10 @@ def find_last_good(rig: Rig, store: FirmwareStore, running: Identity | None, fol
     """
     if running is not None and store.bad(running.sha256) is None:
         found = store.find(running.sha256)
-        return _from_store(store, found, folder) if found else _from_device(rig, store, running, running.mac, folder)
+        if found is None:
+            return _from_device(rig, store, running, running.mac, folder)
+        store.note_deployed(running.mac, found)  # however it got there: whoever comes later must know it too
+        return _from_store(store, found, folder)
     mac = rig.mac or rig.in_loader(lambda flasher, url: flasher.read_mac(url))
     record = store.deployed(mac)
     if record is not None and store.bad(str(record["image_sha256"])) is None:

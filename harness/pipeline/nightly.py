@@ -35,11 +35,13 @@ class Night:
         exit_code: the suite's, see ``docs/verdicts.md``; a night without verdicts is 11.
         run: the suite's folder, None when it did not get so far.
         trend: the page of all nights.
+        image: SHA-256 of what the device said it runs; "" when it was not asked.
     """
 
     exit_code: int
     run: Path | None
     trend: Path | None
+    image: str = ""
 
 
 def nightly(
@@ -48,11 +50,23 @@ def nightly(
     *,
     wait_s: float,
     firmware: Path | None = None,
+    flash: bool = True,
     profile: str = "nightly",
     reports: Path = Path("reports"),
+    history: Path | None = None,
     tell: Tell = print,
 ) -> Night:
     """Runs the suite on a rig that it holds from the beginning to the end.
+
+    Args:
+        rig, rig_dir: which rig.
+        wait_s: for a rig in use.
+        firmware: image; default a build of this checkout.
+        flash: bring it onto the device; else the device is tested as it is.
+        profile: of the suite.
+        reports: folder for the run.
+        history: file of all nights; default ``K1HIL_HISTORY``, else beside the reports.
+        tell: gets the lines worth telling.
 
     Raises:
         BadRequest: unknown rig, profile or firmware.
@@ -65,23 +79,23 @@ def nightly(
     reports = reports.absolute()
     session = f"{datetime.now():%Y%m%d-%H%M%S}-{rig}-nightly"
     with lease:
-        environment = {HISTORY_ENV: str(history_path(reports).absolute()), **os.environ, **lease.environment(),
-                       "K1HIL_SESSION": session}  # fmt: skip
+        nights = (history or history_path(reports)).absolute()
+        environment = {**os.environ, HISTORY_ENV: str(nights), **lease.environment(), "K1HIL_SESSION": session}
         command = [sys.executable, "-m", "pytest", "tests_hil", "--rig", rig, "--rig-dir", str(rig_dir.absolute()),
                    "--profile", profile, "--require", "verdict", "--reports", str(reports)]  # fmt: skip
         command += ["--firmware", str(firmware.absolute())] if firmware is not None else []
+        command += [] if flash else ["--no-flash"]
         code = _suite(command, suite_folder(rig_dir.absolute()), environment)
-    path = Path(environment[HISTORY_ENV])
-    with History(path) as history:
-        newest = next((r for r in history.runs(rig, 10) if r.session == session), None)
-        trend = write_trend(history, newest, reports / f"trend-{rig}.html") if newest is not None else None
+    with History(nights) as rows:
+        newest = next((r for r in rows.runs(rig, 10) if r.session == session), None)
+        trend = write_trend(rows, newest, reports / f"trend-{rig}.html") if newest is not None else None
     if newest is None:
         tell("the suite left no run in the history; its own output above says why")
         return Night(code or HarnessFault.exit_code, None, None)
     run = reports / newest.uid.rpartition("-")[0]
     tell(f"results: {run / 'report.html'}")
     tell(f"trend: {trend}")
-    return Night(code, run, trend)
+    return Night(code, run, trend, newest.image)
 
 
 def take_in_time(

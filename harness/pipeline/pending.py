@@ -56,6 +56,11 @@ class PendingUpdates:
             self._store.remove(_path(mac))
         return True
 
+    def names(self) -> set[str]:
+        """Names of all firmware that waits for some device."""
+        records = [self._store.read_json(f"pending/{n}") or {} for n in self._store.names("pending")]
+        return {str(r["name"]) for r in records if "name" in r}
+
     def note_rig(self, rig: str, mac: str) -> None:
         """Remembers which board a rig has."""
         if self.mac_of(rig) != mac:

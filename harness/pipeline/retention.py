@@ -1,4 +1,4 @@
-"""What the artifact store keeps: the newest of each kind, and everything a device runs or somebody tagged."""
+"""What the artifact store keeps: the newest of each kind, what a device runs or is to get, and what somebody tagged."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.pipeline.artifacts import KINDS, Artifact, ArtifactStore
 from harness.pipeline.firmware_store import FirmwareStore
+from harness.pipeline.pending import PendingUpdates
 
 KEEP = 10
 # What a writer that died left behind; no writer takes so long.
@@ -24,19 +25,20 @@ class Collection:
 
 def collect(store: ArtifactStore, keep: int = KEEP, *, dry_run: bool = False) -> Collection:
     """Removes old artifacts. Kept are the newest ``keep`` of each kind, whatever has a tag, and firmware that a device
-    runs or ran before that.
+    runs, ran before that, or gets as soon as it is back.
 
     Raises:
         RigFault: the store is locked or cannot be written.
     """
     with store.lock() as lock:
         tagged = set(store.tags().values())
-        deployed = {f"firmware/{name}" for name in FirmwareStore(store).all_deployed()}
+        firmware = FirmwareStore(store)
+        needed = {f"firmware/{name}" for name in firmware.all_deployed() | PendingUpdates(firmware).names()}
         removed: list[Artifact] = []
         kept = 0
         for kind in KINDS:
             found = store.all(kind)
-            old = [a for a in found[keep:] if f"{kind}/{a.name}" not in tagged | deployed]
+            old = [a for a in found[keep:] if f"{kind}/{a.name}" not in tagged | needed]
             removed += old
             kept += len(found) - len(old)
         if not dry_run:

@@ -1,7 +1,8 @@
 """The gates a firmware passes before it goes anywhere: tree, style, a fresh build of every environment, warnings, size
 and identity. Works on this firmware and on any PlatformIO project.
 
-A gate that cannot be tried here (a platform or a tool is absent) is ``unavailable``: neither passed nor failed.
+A gate that cannot be tried here (a platform or a tool is absent) is ``unavailable``: neither passed nor failed. What
+ships is another matter: an image whose size nobody knows does not pass.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from harness.wire.image import ImageError, parse_image
 
 Status = Literal["passed", "failed", "unavailable"]
 Tell = Callable[[str], None]
+SIZES = ("flash", "ram")
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,20 @@ class Validation:
 
     @property
     def passed(self) -> bool:
-        """No gate failed, and at least one environment was built."""
-        return bool(self.builds) and all(g.status != "failed" for g in self.gates)
+        """No gate failed, at least one environment was built, and the sizes of every image are known."""
+        return bool(self.builds) and not self._bad()
 
     @property
     def why(self) -> str:
-        """The failed gates in one line."""
-        failed = (f"{g.name} {g.environment}".strip() + f": {g.got}" for g in self.gates if g.status == "failed")
-        return "; ".join(failed) or ("" if self.builds else "no environment could be built here")
+        """The failed gates in one line, and the sizes that nothing tells."""
+        bad = (f"{g.name} {g.environment}".strip() + f": {g.got}" for g in self._bad())
+        return "; ".join(bad) or ("" if self.builds else "no environment could be built here")
+
+    def _bad(self) -> list[Gate]:
+        """What speaks against it. An environment that leaves no image (a program for this computer) has no sizes."""
+        ships = {env for env, who in self.builds.items() if who}
+        unknown = [g for g in self.gates if g.name in SIZES and g.status == "unavailable" and g.environment in ships]
+        return [g for g in self.gates if g.status == "failed" or g in unknown]
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -129,6 +137,15 @@ def build_gates(
     build = _Build(project, output, environ, limits or Limits(), jobs, tell, cancel)
     _build_all(build, {env: platforms[env] for env in environments or platforms}, found)
     return found
+
+
+def environments_of(project: Path) -> list[str]:
+    """Names of all environments of a PlatformIO project.
+
+    Raises:
+        BadRequest: it is none.
+    """
+    return list(_known(project.resolve(), ())[1])
 
 
 def _known(project: Path, environments: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:

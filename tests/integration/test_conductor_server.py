@@ -34,6 +34,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "generate": {**PASS, "pattern": "patterns/glow", "pattern_id": "glow"},
     "compile": {**PASS, "build": "build-1", "sha256": NEW},
     "store": {**PASS, "firmware": "v1", "sha256": NEW},
+    "store_integration": {**PASS, "firmware": "v1-sim", "sha256": OLD},
     "deploy": {**PASS, "outcome": "deployed", "way": "ota", "last_good": "v0", "before_sha256": OLD},
     "health": {**PASS, "healthy": True, "running": NEW},
     "rollback": {**PASS, "running": OLD, "firmware": "v0"},
@@ -191,6 +192,13 @@ def test_image_that_the_device_refused_needs_no_rollback(server: Conductor, outc
     assert player.played[-1] == "deploy" and workflow["output"]["running"] == OLD
 
 
+def test_health_is_told_when_and_in_which_boot_the_image_came(server: Conductor) -> None:
+    came = {**GOOD["deploy"], "deployed_at": 1.5, "boot_id": "0badcafe"}
+    _, player = played(server, "firmware-ci-cd", "cd8", {"deploy": came}, project="other/fw")
+    assert (player.inputs["health"]["deployed_at"], player.inputs["health"]["boot_id"]) == (1.5, "0badcafe")
+    assert {player.inputs[step]["project"] for step in ("validate", "clean", "compile")} == {"other/fw"}
+
+
 def test_offline_device_ends_in_a_pending_update(server: Conductor) -> None:
     pending = {"outcome": "pending", "verdict": "pending"}
     workflow, player = played(server, "firmware-ci-cd", "cd5", {"deploy": pending})
@@ -261,6 +269,32 @@ def test_what_goes_on_by_itself_alerts_when_red(server: Conductor, name: str, re
     assert ("alert" in player.played) == (verdict == "fail")
 
 
+def test_a_reserved_rig_is_no_device_that_is_not_well(server: Conductor) -> None:
+    skipped = {"verdict": "skipped", "skipped": True, "why": "the rig is reserved by workflow x"}
+    workflow, player = played(server, "device-health", "dh0", {"device_health": skipped})
+    assert (workflow["status"], workflow["output"]["verdict"]) == ("COMPLETED", "skipped")
+    assert player.played == ["device_health"]
+
+
+@pytest.mark.parametrize("verdict", ["pass", "fail"])
+def test_update_that_waits_is_delivered_with_a_health_check(server: Conductor, verdict: str) -> None:
+    waits = {"verdict": verdict, "update": "waiting", "pending": "v1", "pending_sha256": NEW}
+    workflow, player = played(server, "device-health", "dh1", {"device_health": waits})
+    assert (workflow["status"], workflow["output"]["delivery"], workflow["output"]["delivered"]) == (
+        "COMPLETED", "pass", "v1",
+    )  # fmt: skip
+    assert [p for p in player.played if p != "alert"] == ["device_health", *ON_RIG, "release_rig"]
+    assert player.inputs["deploy"] == {"firmware": "v1", "expected_sha256": NEW, "waiting": True}
+    assert player.domains["deploy"] == player.domains["reserve"] == "dh1"
+
+
+def test_update_that_makes_the_device_ill_is_taken_back(server: Conductor) -> None:
+    waits = {**PASS, "update": "waiting", "pending": "v1", "pending_sha256": NEW}
+    ill = {"verdict": "fail", "healthy": False, "why": "dark"}
+    workflow, player = played(server, "device-health", "dh2", {"device_health": waits, "health": ill})
+    assert workflow["status"] == "FAILED" and player.inputs["rollback"]["to"] == "v0"
+
+
 # ---- the gate of a release
 
 
@@ -274,8 +308,13 @@ def at_the_gate(server: Conductor, rig: str, **inputs: Any) -> tuple[str, Player
 
 
 def test_approved_release_ships(server: Conductor) -> None:
-    workflow_id, player = at_the_gate(server, "fr1")
+    workflow_id, player = at_the_gate(server, "fr1", environment="chip")
     assert player.played.count("deploy") == 1 and player.domains["deploy"] == "fr1"
+    # What is tested on a virtual board is its own build; what ships is the device's.
+    assert player.inputs["compile"]["also"] == player.inputs["store_integration"]["environment"] == "sim"
+    assert player.inputs["store"]["environment"] == player.inputs["compile"]["environment"] == "chip"
+    assert (player.inputs["store"]["keep"], player.inputs["integration"]["firmware"]) == (True, "v1-sim")
+    assert player.inputs["deploy"]["firmware"] == "v1"
     assert "webapp_staging" in player.played and "webapp_production" not in player.played
     gate = next(g for g in waiting(server) if g.workflow_id == workflow_id)
     assert gate.shows["sha256"] == NEW

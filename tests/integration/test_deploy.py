@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from harness.errors import BadRequest, RigFault
 from harness.pipeline.artifacts import ArtifactStore
 from harness.pipeline.build import build
 from harness.pipeline.deploy import Options, RollbackFailed, deploy, roll_back
+from harness.pipeline.deploy_steps import confirm, transfer
 from harness.pipeline.firmware_store import FirmwareStore
 from harness.pipeline.health import Limits, check_health
+from harness.pipeline.last_good import hold_last_good
 from harness.rig import FirmwareBundle, Rig, open_rig
 
 SUPERVISOR = "core/supervisor.cpp"
@@ -113,6 +116,42 @@ def test_firmware_that_fails_health_is_taken_back_and_refused_next_time(
     is_refused(ready, slow, store)
     insisted = deploy(ready, slow, store, Options(again=True, limits=Limits(watch_s=3.0, fps=40.0)))
     assert insisted.healthy and store.bad(slow.sha256) is None
+
+
+def test_a_deploy_that_is_repeated_after_the_image_landed_still_knows_the_way_back(
+    rig: Rig, base: FirmwareBundle, slow: FirmwareBundle, store: FirmwareStore, tmp_path: Path
+) -> None:
+    """The first attempt died between the transfer and its result; the base firmware came by cable."""
+    rig.flash(base)
+    old, new = store.put(base), store.put(slow)
+    first = transfer(rig, new, store, tmp_path / "first")
+    assert (first.deployed, first.way, first.last_good) == (True, "ota", old.name)
+    again = transfer(rig, new, store, tmp_path / "again")
+    assert (again.deployed, again.way, again.last_good) == (True, "none", old.name), again.to_json()
+    by_hand = hold_last_good(rig, store, rig.probe(), slow.sha256, tmp_path / "hand")
+    assert by_hand.bundle is not None and by_hand.bundle.sha256 == base.sha256
+    assert not confirm(rig, new, store, tmp_path / "look", LIMITS).healthy
+    back = roll_back(rig, store, again.last_good, LIMITS)
+    assert (back.sha256, back.healthy) == (base.sha256, True)
+    must_run(rig, base)
+    proven = transfer(rig, old, store, tmp_path / "proven")
+    assert (proven.deployed, proven.last_good) == (True, ""), "it is no update: nothing to return to"
+
+
+def test_a_restart_between_deploy_and_health_is_no_health(
+    ready: Rig, extended: FirmwareBundle, store: FirmwareStore, tmp_path: Path
+) -> None:
+    """Two processes, and nobody listened between them."""
+    done = transfer(ready, store.put(extended), store, tmp_path / "t")
+    assert done.deployed and done.boot_id == ready.identity.boot_id and 0 < done.began <= time.time()
+    again = transfer(ready, store.put(extended), store, tmp_path / "again")
+    assert (again.way, again.boot_id, again.began) == ("none", "", 0.0), "what ran already need not be young"
+    assert check_health(ready, extended, LIMITS, boot_id=done.boot_id).healthy
+    ready.reset("soft")
+    ill = check_health(ready, extended, LIMITS, boot_id=done.boot_id)
+    assert [c.name for c in ill.checks if not c.ok] == ["no restart since"], ill.why
+    old = confirm(ready, store.put(extended), store, tmp_path / "c", LIMITS, began=time.time())
+    assert [c.name for c in old.checks if not c.ok] == ["uptime"], "it runs for longer than since this update"
 
 
 def test_a_device_that_went_back_by_itself_is_recognised(

@@ -2,7 +2,9 @@
 
 import httpx
 import pytest
+from test_deploy_served import rig_files, served
 
+from harness.conductor.exporter import Watcher, devices
 from harness.instruments.api import KeyRefused
 from harness.pipeline.build import build
 from harness.rig import open_rig
@@ -38,6 +40,22 @@ def test_a_key_is_asked_for_survives_a_reset_and_is_never_told(tmp_path, monkeyp
     log = (tmp_path / "console.log").read_text()
     told = [line for line in log.splitlines() if KEY in line]
     assert told == [], "the key stands in the log"
+
+
+def test_the_exporter_shows_the_key(tmp_path, monkeypatch):
+    rig_files(tmp_path)
+    monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
+    with served(tmp_path):
+        with open_rig(tmp_path.name, tmp_path, folder=tmp_path / "logs") as rig:
+            rig.flash(build("sim"))
+            rig.telemetry.command(f"apikey {KEY}")
+            rig.reset("hard")
+            rig.wait_network()
+        (device,) = devices([tmp_path.name], tmp_path).values()
+        with pytest.raises(KeyRefused):
+            Watcher(device).read()
+        monkeypatch.setenv(API_KEY_VARIABLE, KEY)
+        assert Watcher(device).read().health["status"]
 
 
 @pytest.mark.parametrize("bad", ["short", "with blanks in it, long enough", "x" * 65, "line\nbreak-line-break"])

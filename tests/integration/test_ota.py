@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from harness.errors import BadRequest, RigFault
+from harness.errors import BadRequest, DutFailure, RigFault
 from harness.instruments.clock import WallClock
 from harness.instruments.ota import OtaClient
 from harness.instruments.ota_sockets import SocketNetwork
@@ -82,14 +82,91 @@ def test_a_device_without_network_keeps_its_image(rig, other):
 
 
 def test_a_damaged_image_is_refused_and_the_old_one_runs_on(rig, bundle, other):
-    from harness.errors import DutFailure
-
     damaged = bytearray(other.path.read_bytes())
     damaged[5000] ^= 1  # the MD5 of the transport fits, the image's own hash does not
     client = OtaClient(rig.ota_network(), rig.clock)
     with pytest.raises((DutFailure, RigFault), match="old image"):
         client.upload(bytes(damaged))
     assert rig.reset("hard").sha256 == bundle.sha256
+
+
+class LossyAir:
+    """The real way to the device, on which its word after the last byte gets lost; ``damage`` spoils that byte."""
+
+    def __init__(self, inner, size, damage=False):
+        self._inner, self._left, self._damage = inner, size, damage
+        self.host = inner.host
+
+    def datagrams(self):
+        return self._inner.datagrams()
+
+    def listen(self):
+        self._listener = self._inner.listen()
+        self.port = self._listener.port
+        return self
+
+    def accept(self, timeout_s):
+        self._connection = self._listener.accept(timeout_s)
+        return self
+
+    def send(self, data, timeout_s):
+        self._left -= len(data)
+        if self._left == 0 and self._damage:
+            data = data[:-1] + bytes([data[-1] ^ 1])
+        self._connection.send(data, timeout_s)
+
+    def receive(self, timeout_s):
+        data = self._connection.receive(timeout_s)
+        if data and data.strip(b"0123456789"):
+            raise ConnectionResetError("the access point went away")
+        return data
+
+    def close(self):
+        self._connection.close()
+        self._listener.close()
+
+
+def test_a_lost_last_word_is_asked_for(rig, bundle, other, monkeypatch):
+    air, size = rig.ota_network, other.path.stat().st_size
+    monkeypatch.setattr(rig, "ota_network", lambda: LossyAir(air(), size, damage=True))
+    with pytest.raises(RigFault, match="asked since, it runs its old image"):
+        ota.update(rig, other)
+    assert rig.telemetry.identity().sha256 == bundle.sha256
+    monkeypatch.setattr(rig, "ota_network", lambda: LossyAir(air(), size))
+    report = ota.update(rig, other)
+    assert (rig.identity.sha256, report.bytes_written) == (other.sha256, size), "it took the image, and is proven"
+
+
+def test_an_image_too_big_for_its_own_table_is_not_sent(rig, other, tmp_path):
+    for file in other.path.parent.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    table = bytearray((tmp_path / "partitions.bin").read_bytes())
+    small = other.path.stat().st_size - 1
+    entries = [at for at in range(0, 0xC00, 32) if table[at : at + 3] == b"\xaa\x50\x00"]
+    for at in entries:
+        table[at + 8 : at + 12] = small.to_bytes(4, "little")
+    table[table.index(b"\xeb\xeb") :] = b"\xff" * (len(table) - table.index(b"\xeb\xeb"))
+    (tmp_path / "partitions.bin").write_bytes(table)
+    with pytest.raises(BadRequest, match=f"at most {small} bytes"):
+        ota.update(rig, FirmwareBundle.load(tmp_path / "firmware.bin"))
+
+
+def test_an_image_too_big_for_the_device_is_refused_in_its_words(rig, bundle, other, monkeypatch):
+    """Nothing here knows the device's slots: its own log says what they hold."""
+    monkeypatch.setattr(ota, "slot_bytes", lambda bundle: 1 << 30)
+    monkeypatch.setattr(OtaClient, "_invite", _bigger(OtaClient._invite))
+    with pytest.raises(DutFailure, match="no slot for 9000000 bytes; a slot holds 1966080") as told:
+        ota.update(rig, other)
+    assert "keeps running the old image" in str(told.value)
+    assert rig.telemetry.identity().sha256 == bundle.sha256
+
+
+def _bigger(invite):
+    def invited(self, datagram, size, md5, name):
+        words = datagram.split()
+        return invite(self, b"%s %s 9000000 %s\n" % (words[0], words[1], words[3]), 9_000_000, md5, name)
+
+    return invited
 
 
 def test_wrong_password_and_right_one(rig, other, monkeypatch):

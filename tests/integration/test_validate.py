@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from harness.conductor.tasks.build import clean, compile_, metrics
+from harness.conductor.tasks.spec import Context
 from harness.errors import BadRequest
+from harness.pipeline.checkout import head_of
 from harness.pipeline.process import Cancelled, run_group
 from harness.pipeline.validate import Gate, Limits, Validation, validate
 
@@ -89,6 +94,68 @@ def test_a_sound_project_passes_and_an_absent_platform_is_unavailable(tiny: Path
         validate(tiny, ["other"])
     with pytest.raises(BadRequest, match="no PlatformIO project"):
         validate(tiny / "src")
+
+
+def test_an_image_whose_size_nothing_tells_does_not_pass(tiny: Path) -> None:
+    """No lines of PlatformIO, no partition table, no Xtensa ELF: the numbers are unknown, not zero."""
+    builder = tiny / "platforms" / "tiny" / "builder" / "main.py"
+    image = ROOT / "tests" / "data" / "loader_capture.json"  # any file: it is its size that nobody knows
+    builder.write_text(BUILDER + f'import shutil\nshutil.copy({str(image)!r}, env.subst("$BUILD_DIR/firmware.bin"))\n')
+    (tiny / "sizes.txt").write_text("nothing\n")
+    found = validate(tiny, ["here"], Limits(clean_tree=False))
+    gates = by_name(found)
+    assert gates["flash"].status == gates["ram"].status == "unavailable"
+    assert not found.passed and "flash here: nothing tells it" in found.why and "ram here" in found.why
+    builder.write_text(BUILDER)
+    program = validate(tiny, ["here"], Limits(clean_tree=False))
+    assert program.passed, "a program for this computer has no slot to fill"
+
+
+SECRETS = ("K1HIL_ALERT_URL", "K1HIL_OTA_PASSWORD", "K1HIL_API_KEY", "AWS_SECRET_ACCESS_KEY", "CONDUCTOR_AUTH_SECRET",
+           "PLATFORMIO_AUTH_TOKEN", "K1HIL_REPOS")  # fmt: skip
+
+
+def test_a_project_reads_no_secret_of_who_builds_it(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its scripts nor its settings: both are programs of whoever made the commit."""
+    for name in SECRETS:
+        monkeypatch.setenv(name, f"hush-{name}")
+    dump = f"import json, os\nopen({str(tiny / 'seen')!r}, 'w').write(json.dumps(dict(os.environ)))\n"
+    (tiny / "dump.py").write_text(dump)
+    ini = INI.replace("[env:here]\n", "[env:here]\nextra_scripts = pre:dump.py\ncustom_x = ${sysenv.K1HIL_API_KEY}\n")
+    (tiny / "platformio.ini").write_text(ini)
+    assert by_name(validate(tiny, ["here"], Limits(clean_tree=False)))["build"].status == "passed"
+    seen = (tiny / "seen").read_text()
+    assert '"PATH"' in seen and "hush" not in seen
+
+
+def test_every_environment_of_a_commit_is_built(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that cannot be built here never passes: it is told, and red for who wants to run it."""
+    shutil.copytree(tiny, tmp_path / "repo" / "fw", ignore=shutil.ignore_patterns(".git"))
+    (tmp_path / "repo" / "fw" / "platformio.ini").write_text(f"{INI}\n[env:big]\nplatform = ./platforms/tiny\n")
+    who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "all"]):
+        subprocess.run(["git", *command], cwd=tmp_path / "repo", check=True, capture_output=True, timeout=20)
+    monkeypatch.setenv("K1HIL_REPOS", f"k1={tmp_path / 'repo'}")
+    folder = tmp_path / "worker" / "jobs" / "1"
+    folder.mkdir(parents=True)
+    context = Context("", Path("rigs"), str(tmp_path / "store"), folder, "wf", "wf", "wf/c/0", "t", 0.0, print)
+
+    def compiled(**inputs: str) -> dict[str, Any]:
+        asked = {"repo": "k1", "commit_sha": head_of("k1"), "project": "fw", **inputs}
+        assert clean(asked, context).output["verdict"] == "pass"
+        return compile_(asked, context).output
+
+    told = compiled(environment="here")
+    assert told["verdict"] == "pass"
+    assert {e: t["status"] for e, t in told["environments"].items()} == {
+        "here": "passed", "chip": "unavailable", "big": "passed",
+    }  # fmt: skip
+    gates = {(g["environment"], g["name"]) for g in metrics({"environment": "here"}, context).output["gates"]}
+    assert ("here", "flash") in gates and ("big", "flash") in gates and not [g for g in gates if g[0] == "chip"]
+    wanted = compiled(environment="here", also="chip")
+    assert wanted["verdict"] == "fail" and "chip: platform nosuchchip@9.9.9 is not installed here" in wanted["why"]
+    with pytest.raises(BadRequest, match="unknown environment 'other'"):
+        compiled(environment="other")
 
 
 def dirty(project: Path) -> None:

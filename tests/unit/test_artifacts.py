@@ -14,6 +14,7 @@ import pytest
 from harness.errors import BadRequest, HarnessFault, RigFault
 from harness.pipeline.artifacts import ArtifactStore, pack, unzipped
 from harness.pipeline.firmware_store import FirmwareStore
+from harness.pipeline.pending import PendingUpdates
 from harness.pipeline.retention import collect
 from harness.pipeline.store_lock import StoreLock
 
@@ -192,7 +193,7 @@ def test_a_torn_lock_record_holds_until_it_is_old(tmp_path: Path) -> None:
 # ---- what is kept
 
 
-def test_collection_keeps_the_newest_the_tagged_and_the_deployed(store: ArtifactStore) -> None:
+def test_collection_keeps_the_newest_the_tagged_the_deployed_and_what_waits(store: ArtifactStore) -> None:
     for i in range(15):
         store.put_bytes("firmware", f"v{i}", b"image %d" % i, ".bin", {"build": {"image_sha256": f"{i:064x}"}})
     store.put_bytes("reports", "only", b"r", ".txt")
@@ -200,11 +201,12 @@ def test_collection_keeps_the_newest_the_tagged_and_the_deployed(store: Artifact
     store.tag("firmware", "v0", "release")
     firmware.note_deployed(MAC, store.get("firmware", "v2"))
     firmware.note_deployed(MAC, store.get("firmware", "v1"))
+    PendingUpdates(firmware).put(MAC, store.get("firmware", "v4"), "wf1")  # the device is away and gets it later
     would = collect(store, 10, dry_run=True)
-    assert [a.name for a in would.removed] == ["v4", "v3"] and len(store.all("firmware")) == 15
-    assert collect(store, 10) == would and would.kept == 14 and would.bytes == 14
+    assert [a.name for a in would.removed] == ["v3"] and len(store.all("firmware")) == 15
+    assert collect(store, 10) == would and would.kept == 15 and would.bytes == 7
     names = {a.name for a in store.all("firmware")}
-    assert names == {f"v{i}" for i in (0, 1, 2, *range(5, 15))}
+    assert names == {f"v{i}" for i in range(15) if i != 3}
     assert store.read("firmware/v3.bin") is None
     assert collect(store, 10).removed == []
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
+import time
 from collections import deque
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import BadRequest, DutFailure, K1HilError, RigFault
-from harness.instruments.ota import OtaClient
+from harness.instruments import ota
+from harness.instruments.ota import OtaClient, OutcomeUnknown
+from harness.instruments.ota_sockets import UdpSocket
 from harness.wire import espota
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "espota_transcripts.json").read_text())
@@ -147,6 +151,66 @@ def test_broken_transfer_names_how_far_it_came():
     device.tcp = deque(list(device.tcp)[:2])
     with pytest.raises(RigFault, match="after 2048 of 5000 bytes"):
         client.upload(IMAGE)
+
+
+class TalkClock(StillClock):
+    """A second passes with everything the device says."""
+
+    def __init__(self):
+        self.s = 0
+
+    def now_ns(self):
+        self.s += 1
+        return self.s * 10**9
+
+
+@pytest.mark.parametrize("end", ["closes", "is silent", "breaks"])
+def test_a_lost_last_word_is_unknown_and_nothing_else(end):
+    """The device has every byte: nobody may say that it keeps its old image."""
+    device, client = upload("plain")
+    receive = device.receive
+    del device.tcp[-1]  # OK
+
+    def then(timeout_s):
+        if device.tcp or not device.taken or end == "closes":
+            return receive(timeout_s)
+        if end == "breaks":
+            raise ConnectionResetError("reset by peer")
+        return None
+
+    device.receive = then
+    with pytest.raises(OutcomeUnknown) as told:
+        client.upload(IMAGE)
+    assert device.taken == IMAGE and "keeps running" not in str(told.value) and "ask the device" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("limit_s", "error", "words"), [(5.0, RigFault, "not done within 5 s"), (1e6, OutcomeUnknown, "within 70 s")]
+)
+def test_counts_without_end_are_no_life(limit_s, error, words, monkeypatch):
+    """In mid-transfer and after it: a device that says something now and then, but nothing that helps, is given up."""
+    monkeypatch.setattr(ota, "TRANSFER_LIMIT_S", limit_s)
+    device = ScriptedDevice(CASES["plain"]["transcript"])
+    device.tcp = deque([b"4"] * 100_000)
+    with pytest.raises(error, match=words):
+        OtaClient(device, TalkClock()).upload(IMAGE)
+    assert len(device.tcp) > 99_000
+
+
+def test_an_unreachable_port_is_asked_at_the_pace_of_a_silent_one():
+    """The system says "port unreachable" at once: ten invitations would be gone before the device has booted."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    udp = UdpSocket(("127.0.0.1", port), "127.0.0.1")
+    try:
+        began = time.monotonic()
+        for _ in range(2):  # the second send meets the refusal of the first
+            udp.send(b"0 1 2 3\n")
+            assert udp.receive(0.2) is None
+        assert 0.4 <= time.monotonic() - began < 2.0
+    finally:
+        udp.close()
 
 
 @given(st.lists(st.binary(min_size=1, max_size=8), max_size=20))

@@ -99,6 +99,25 @@ def test_a_commit_is_validated(repo: Path) -> None:
         validate_commit("k1", good, project="../..")
 
 
+def test_a_branch_is_where_its_origin_has_it_now(repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clone's own picture of the branch is old: in one direction a wrong no, in the other a wrong yes."""
+    clone = tmp_path / "worker-clone"
+    subprocess.run(["git", "clone", "-q", str(repo), str(clone)], check=True)
+    monkeypatch.setenv("K1HIL_REPOS", f"k1={clone}")
+    first = git(repo, "rev-parse", "HEAD")
+    git(repo, "checkout", "-q", "-b", "side")
+    second = commit(repo)
+    git(clone, "fetch", "-q", "origin")
+    assert not on_branch("k1", second, "main") and on_branch("k1", second, "side")
+    git(repo, "branch", "-q", "-f", "main", "side")
+    assert on_branch("k1", second, "main"), "merged since"
+    git(repo, "branch", "-q", "-f", "main", first)
+    assert not on_branch("k1", second, "main"), "taken back since"
+    git(clone, "remote", "set-url", "origin", str(tmp_path / "away"))
+    with pytest.raises(RigFault, match="cannot be fetched"):
+        on_branch("k1", first, "main")
+
+
 def test_clean_makes_a_fresh_worktree_and_finds_what_was_built(repo: Path, tmp_path: Path) -> None:
     work = tmp_path / "builds" / "w"
     good = git(repo, "rev-parse", "HEAD")
@@ -138,10 +157,11 @@ def test_a_selection_is_no_command(select: str, tmp_path: Path) -> None:
 def test_reports_are_compared_and_gathered(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "store")
 
-    def stored(name: str, *verdicts: dict) -> str:
+    def stored(name: str, *verdicts: dict, tests: tuple[str, ...] = ()) -> str:
         folder = tmp_path / name
         folder.mkdir()
-        (folder / "metrics.json").write_text(json.dumps({"verdicts": verdicts}))
+        ran = [{"name": f"test_{o}", "outcome": o, "message": "too dark"} for o in tests]
+        (folder / "metrics.json").write_text(json.dumps({"verdicts": verdicts, "tests": ran}))
         (folder / "summary.md").write_text(f"of {name}\n")
         return store.put("reports", name, folder).name
 
@@ -151,11 +171,20 @@ def test_reports_are_compared_and_gathered(tmp_path: Path) -> None:
     worse = {**same, "key": "pulse/fps", "word": "regressed", "why": "5 % slower"}
     a, b, c, d = (stored(n, v) for n, v in (("a", same), ("b", new), ("c", open_), ("d", worse)))
     well = compare(store, {"led": a, "audio": b})
-    assert well.passed and well.counts == {"improved": 0, "unchanged": 1, "regressed": 0, "inconclusive": 1}
-    assert compare(store, {"led": b}).passed and "nothing to compare with" in compare(store, {"led": b}).why
-    assert not compare(store, {"led": a, "audio": c}).passed
+    assert well.counts == {"improved": 0, "unchanged": 1, "regressed": 0, "inconclusive": 1}
+    assert well.verdict == "pass" and "compared with the baseline: 1 metrics" in well.why
+    assert compare(store, {"led": a, "audio": c}).verdict == "inconclusive"
     bad = compare(store, {"led": a, "audio": d})
-    assert not bad.passed and "pulse/fps regressed: 5 % slower" in bad.why
+    assert bad.verdict == "fail" and "pulse/fps regressed: 5 % slower" in bad.why
+    # What is new has no baseline: its tests decide, and the verdict says that they did. Without them there is none.
+    nothing = compare(store, {"led": b})
+    assert nothing.verdict == "inconclusive" and "nothing to compare with" in nothing.why
+    skipped = stored("skipped", new, tests=("skipped",))
+    assert compare(store, {"led": skipped}).verdict == "inconclusive"
+    ruled = compare(store, {"led": skipped, "audio": stored("ruled", new, tests=("passed", "passed"))})
+    assert ruled.verdict == "pass" and ruled.why.startswith("judged by rules: 2 tests; nothing to compare with")
+    red = compare(store, {"led": a, "audio": stored("red", same, tests=("passed", "failed"))})
+    assert red.verdict == "fail" and "audio: test_failed failed: too dark" in red.why
     made = gather(store, "all", {"led": a, "audio": d}, {"led": "pass"})
     assert gather(store, "all", {"led": a, "audio": d}, {"led": "pass"}) == made
     with pytest.raises(BadRequest, match="has no reports"):

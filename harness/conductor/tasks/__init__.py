@@ -27,7 +27,7 @@ _SPECS = (
     TaskSpec("k1_release_rig", "rig", reserve.release, 60.0, inline=True),
     TaskSpec("k1_deploy", "rig", device.deploy, 1700.0, "own", needs=("expected_sha256",)),
     TaskSpec("k1_health", "rig", device.health, _HOUR_S, "own", needs=("expected_sha256",)),
-    TaskSpec("k1_rollback", "rig", device.rollback, 1700.0, "own", needs=("expected_sha256",)),
+    TaskSpec("k1_rollback", "rig", device.rollback, 1700.0, "own"),
     TaskSpec("k1_suite", "rig", suite.suite, 2 * _HOUR_S, "own", needs=("expected_sha256",)),
     TaskSpec("k1_nightly", "rig", suite.nightly, 12 * _HOUR_S, "wait"),
     TaskSpec("k1_device_health", "rig", device.device_health, 900.0, "skip"),

@@ -54,7 +54,7 @@ def audio_tune(inputs: Mapping[str, Any], context: Context) -> Outcome:
     with open_rig("sim", context.rig_dir, folder=context.folder / "rig", owner=f"workflow {context.workflow}") as rig:
         rig.flash(bundle)
         result = tune(rig, patterns, [clip], house_clips(), plan, tell=context.tell)
-    kept = store_result(context.firmware.store, f"tuned-{context.short_key}", result)
+    kept = store_result(context.firmware.store, "", result)  # named by its content: a second attempt is another one
     found = result["patterns"]
     better = [p for p in patterns if found[p]["better"]]
     why = "" if better else "; ".join(f"{p}: {found[p]['why']}" for p in patterns)

@@ -15,13 +15,18 @@ def deploy(inputs: Mapping[str, Any], context: Context) -> Outcome:
     """``k1_deploy``: over the air where the device answers there, else over serial. No health watch, no way back here.
 
     ``outcome``: ``deployed``; ``pending`` (the device is away and gets it later); ``refused`` (it keeps its old
-    image); ``ill`` (it took the image and does not run it: a case for health and rollback).
+    image); ``ill`` (it took the image and does not run it: a case for health and rollback); ``superseded`` (it is the
+    delivery of an update that waited, and that does not wait any more).
     """
     from harness.pipeline.deploy import Options
     from harness.pipeline.deploy_steps import stored, transfer
+    from harness.pipeline.pending import PendingUpdates
 
     store, began = context.firmware, time.monotonic()
-    artifact = stored(store, name(either(inputs, "firmware", "name"), "firmware"), sha256(inputs, "expected_sha256"))
+    expected, updates = sha256(inputs, "expected_sha256"), PendingUpdates(store)
+    if flag(inputs, "waiting", False) and not _waits(context, updates, expected):
+        return completed({"deployed": False, "outcome": "superseded"}, "skipped", "it does not wait any more")
+    artifact = stored(store, name(either(inputs, "firmware", "name"), "firmware"), expected)
     way = text(inputs, "way", "auto", 10)
     if way not in ("auto", "ota", "serial"):
         raise BadRequest(f"unknown way '{way}'", expected="auto, ota or serial")
@@ -30,15 +35,23 @@ def deploy(inputs: Mapping[str, Any], context: Context) -> Outcome:
     if gone and flag(inputs, "queue_offline", True):
         return _keep_for_later(context, artifact, gone)
     with context.open_rig() as rig, context.scratch() as work:
+        rig.probe()
+        waited = updates.get(rig.mac) if rig.mac else None
         done = transfer(rig, artifact, store, work, options, tell=context.tell)
         kept_old = done.running == done.before != "" and not done.rolled_back
         if not done.deployed and not kept_old and rig.mac:
             store.note_bad(done.sha256, done.why, rig.mac)
+        # What the device got is newer than what waited for it; what it refused it would refuse again. An update that
+        # arrived waits until its health is known: an attempt that is repeated must find it.
+        refused = kept_old and not done.deployed
+        if waited is not None and refused == (waited["image_sha256"] == expected):
+            updates.drop(rig.mac, str(waited["image_sha256"]))
     output = {
         "deployed": done.deployed, "pending": False, "name": artifact.name, "firmware": artifact.name,
         "sha256": done.running, "running": done.running, "wanted_sha256": done.sha256, "before_sha256": done.before,
         "previous_sha256": done.before, "last_good": done.last_good, "way": done.way,
         "rolled_back": done.rolled_back, "seconds": round(time.monotonic() - began, 1),
+        "deployed_at": done.began, "boot_id": done.boot_id,
     }  # fmt: skip
     if done.deployed:
         return completed({**output, "outcome": "deployed"})
@@ -66,11 +79,9 @@ def _keep_for_later(context: Context, artifact: Any, why: str) -> Outcome:
         RigFault: it was never seen, so nothing can be kept under its name.
     """
     from harness.pipeline.pending import PendingUpdates
-    from harness.rig.config import load_config
 
     updates = PendingUpdates(context.firmware)
-    config = load_config(context.rig, context.rig_dir)
-    mac = config.dut.mac or config.console.mac or updates.mac_of(context.rig)
+    mac = _known_mac(context, updates)
     if not mac:
         raise RigFault(why, got="the rig's device was never seen", remedy="plug it in, or give [dut] mac in its file")
     replaced = updates.put(mac, artifact, f"workflow {context.workflow}")
@@ -81,6 +92,19 @@ def _keep_for_later(context: Context, artifact: Any, why: str) -> Outcome:
         "superseded": str((replaced or {}).get("name", "")),
     }  # fmt: skip
     return completed(output, "pending", why)
+
+
+def _known_mac(context: Context, updates: Any) -> str:
+    """The board of this rig, without a look at it: by its file, else the one it had last; "" when nobody knows."""
+    from harness.rig.config import load_config
+
+    config = load_config(context.rig, context.rig_dir)
+    return str(config.dut.mac or config.console.mac or updates.mac_of(context.rig))
+
+
+def _waits(context: Context, updates: Any, expected: str) -> bool:
+    mac = _known_mac(context, updates)
+    return bool(mac) and (updates.get(mac) or {}).get("image_sha256") == expected
 
 
 def health(inputs: Mapping[str, Any], context: Context) -> Outcome:
@@ -100,7 +124,10 @@ def health(inputs: Mapping[str, Any], context: Context) -> Outcome:
         except DutFailure:
             running = ""
         context.tell(f"watching for {limits.watch_s:g} s")
-        found = confirm(rig, artifact, store, work / "new", limits)
+        found = confirm(
+            rig, artifact, store, work / "new", limits, boot_id=text(inputs, "boot_id", "", 64),
+            began=number(inputs, "deployed_at", 0.0, 0.0, time.time()),
+        )  # fmt: skip
         if rig.mac:
             PendingUpdates(store).drop(rig.mac, expected)
     well = found.healthy and running == expected
@@ -119,6 +146,7 @@ def health(inputs: Mapping[str, Any], context: Context) -> Outcome:
 def rollback(inputs: Mapping[str, Any], context: Context) -> Outcome:
     """``k1_rollback``: the firmware before comes back and is proven; a device that did so itself is recognised."""
     from harness.pipeline.deploy import roll_back
+    from harness.pipeline.pending import PendingUpdates
 
     ill, to, store = sha256(inputs, "expected_sha256", ""), name(inputs, "to", ""), context.firmware
     with context.open_rig() as rig:
@@ -127,6 +155,8 @@ def rollback(inputs: Mapping[str, Any], context: Context) -> Outcome:
         back = roll_back(rig, store, to, limits_of(inputs), tell=context.tell) if _rightful(
             before, ill, store, rig.mac, to
         ) else None
+        if back is not None and rig.mac and ill:
+            PendingUpdates(store).drop(rig.mac, ill)  # or the next check-in would bring it again
     if back is None:
         raise BadRequest("the device runs neither the ill image nor the one to return to", expected=ill, got=before)
     output = {
@@ -148,7 +178,8 @@ def _rightful(running: str, ill: str, store: Any, mac: str, to: str) -> bool:
 
 
 def device_health(inputs: Mapping[str, Any], context: Context) -> Outcome:
-    """``k1_device_health``: a check-in. Is it there, is it well, and does an update wait for it?"""
+    """``k1_device_health``: a check-in. Is it there, is it well, and does an update wait for it? ``update`` is
+    ``waiting`` then: the workflow delivers it, with a health check and a way back, which is no matter of one task."""
     from harness.pipeline.deploy_steps import prove_image
     from harness.pipeline.health import check_health
     from harness.pipeline.pending import PendingUpdates
@@ -164,14 +195,25 @@ def device_health(inputs: Mapping[str, Any], context: Context) -> Outcome:
             found = check_health(rig, None, limits_of(inputs)) if identity is not None else None
     mac = identity.mac if identity is not None else ""
     waiting = updates.get(mac) if mac else None
-    if waiting is not None and identity is not None and waiting["image_sha256"] == identity.sha256:
-        updates.drop(mac, identity.sha256)  # somebody else brought it meanwhile
+    if waiting is not None and identity is not None and (why := _useless(waiting, identity.sha256, store)):
+        updates.drop(mac, str(waiting["image_sha256"]))
+        context.tell(f"the update {waiting['name']} is dropped: {why}")
         waiting = None
     if identity is None or found is None:
         output = _checkin(None, "", None, "", updates.mac_of(context.rig))
         return completed(output, "offline", gone or "it does not answer")
     output = _checkin(found.healthy, identity.sha256, waiting, f"{identity.project} {identity.version}", mac)
     return completed(output, "pass" if found.healthy else "fail", found.why)
+
+
+def _useless(waiting: Mapping[str, Any], running: str, store: Any) -> str:
+    """Why an update that waits is not worth its delivery; "" when it is."""
+    image = str(waiting["image_sha256"])
+    if image == running:
+        return "the device runs it already"
+    if store.bad(image) is not None:
+        return "it failed its health check meanwhile"
+    return "" if store.find(image) is not None else "the store does not have it any more"
 
 
 def _checkin(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,13 +11,14 @@ from harness.conductor.outcome import Outcome, completed
 from harness.conductor.tasks.spec import MAX_DOCUMENT, Context, name, text
 from harness.errors import BadRequest, HarnessFault
 
-SPEC_FILE = "spec.yaml"
+SPEC_FILE, IMAGE = "spec.yaml", "firmware.bin"
 
 
 def generate_pattern(inputs: Mapping[str, Any], context: Context) -> Outcome:
     """``k1_generate_pattern``: a specification (its text, or its name in the store) as C++ in the store.
 
-    A mistake in the specification is a verdict, with its line.
+    A mistake in the specification is a verdict, with its line. It is named by all that is stored: another comment, or
+    another template, says the same and is another file.
     """
     from harness.pipeline.patterns.generate import generate
     from harness.pipeline.patterns.spec import SpecInvalid, parse_spec
@@ -32,10 +34,7 @@ def generate_pattern(inputs: Mapping[str, Any], context: Context) -> Outcome:
             files = {path.name: path.read_bytes() for path in made.sources}
     except SpecInvalid as mistake:
         return completed({"pattern": "", "pattern_id": ""}, "fail", str(mistake))
-    from harness.pipeline.artifacts import zipped
-
-    data = zipped({SPEC_FILE: body.encode(), **files})
-    kept = store.put_bytes("patterns", f"{spec.id}-{spec.sha256[:12]}", data, ".zip", {"pattern": spec.id}, folder=True)
+    kept = _keep(store, spec.id, {SPEC_FILE: body.encode(), **files}, {"spec_sha256": spec.sha256})
     return completed({"pattern": kept.name, "pattern_id": spec.id, "sha256": kept.sha256, "spec_sha256": spec.sha256})
 
 
@@ -69,9 +68,32 @@ def compile_pattern(context: Context, pattern: str, environment: str) -> dict[st
     except BuildFailed as failed:
         told |= {"status": "failed", "why": first_error(failed.lines)}
     told["seconds"] = round(time.monotonic() - began, 1)
-    record = {"environments": {environment: told}, "seconds": told["seconds"]}
+    record = {"environments": {environment: told}, "seconds": told["seconds"], "pattern": pattern}
     write_record(work, record)
     return record
+
+
+def store_pattern(context: Context, environment: str, firmware: str) -> str:
+    """Keeps the pattern of a build with its specification, its source and the image that holds it; its name in the
+    store, "" when the build has none."""
+    from harness.pipeline.commit_steps import record_of
+
+    work, store = context.build_folder, context.firmware.store
+    chosen = str(record_of(work).get("pattern", ""))
+    if not chosen:
+        return ""
+    pattern = str(store.get("patterns", chosen).details.get("pattern", chosen))
+    files = {p.name: p.read_bytes() for p in sorted((work / "pattern").iterdir()) if p.is_file()}
+    files |= {SPEC_FILE: (work / SPEC_FILE).read_bytes(), IMAGE: (work / "build" / environment / IMAGE).read_bytes()}
+    return str(_keep(store, pattern, files, {"firmware": firmware, "environment": environment}).name)
+
+
+def _keep(store: Any, pattern: str, files: Mapping[str, bytes], details: Mapping[str, Any]) -> Any:
+    from harness.pipeline.artifacts import zipped
+
+    data = zipped(files)
+    named = f"{pattern}-{hashlib.sha256(data).hexdigest()[:12]}"
+    return store.put_bytes("patterns", named, data, ".zip", {"pattern": pattern, **details}, folder=True)
 
 
 def _stored_text(store: Any, chosen: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,21 +58,61 @@ def integration(inputs: Mapping[str, Any], context: Context) -> Outcome:
 
 
 def nightly(inputs: Mapping[str, Any], context: Context) -> Outcome:
-    """``k1_nightly``: ``k1hil nightly`` on this rig."""
+    """``k1_nightly``: ``k1hil nightly`` on this rig, of what its device runs: the firmware named, or whichever it is.
+
+    Nothing is built and nothing flashed, but for a virtual board that is made for the run. All nights of a worker are
+    one history.
+    """
+    from harness.baseline.history import ENV, NAME
     from harness.pipeline.nightly import nightly as run
 
-    profile = name(inputs, "profile", "nightly")
-    night = run(context.rig, context.rig_dir, wait_s=0.0, profile=profile, reports=context.folder / "reports",
-                tell=context.tell)  # fmt: skip
+    profile, store = name(inputs, "profile", "nightly"), context.firmware
+    expected, made = _image_of_the_night(sha256(inputs, "expected_sha256", ""), context)
+    artifact = store.find(expected) if expected else None
+    if expected and artifact is None:
+        raise BadRequest("the store does not have what the device runs, so nobody knows its patterns", got=expected,
+                         evidence=store.store.url, remedy="deploy a stored firmware: k1hil deploy")  # fmt: skip
+    with context.scratch() as work:
+        firmware = store.load(artifact, work / "firmware").path if artifact is not None else None
+        night = run(
+            context.rig, context.rig_dir, wait_s=0.0, profile=profile, reports=context.folder / "reports",
+            firmware=firmware, flash=made, tell=context.tell,
+            history=Path(os.environ.get(ENV) or context.folder.parents[1] / NAME),
+        )  # fmt: skip
+    if night.run is not None and expected and night.image != expected:
+        return refused(f"the device ran {night.image or 'an unknown image'} in the night, not {expected}")
     status, verdict = of_suite(night.exit_code)
-    reports = context.firmware.store
-    output: dict[str, Any] = {"exit_code": night.exit_code, "report": "", "trend": ""}
+    output: dict[str, Any] = {"exit_code": night.exit_code, "sha256": night.image, "report": "", "trend": ""}
     if night.run is not None:
-        output["report"] = reports.put("reports", f"nightly-{context.short_key}", night.run).name
+        output["report"] = _keep(night.run, f"nightly-{context.short_key}", context)
     if night.trend is not None:
-        output["trend"] = reports.put("reports", f"trend-{context.short_key}", night.trend).name
+        output["trend"] = _keep(night.trend, f"trend-{context.short_key}", context)
     why = "" if verdict == "pass" else f"the night ended with exit code {night.exit_code}"
     return Outcome(status, {"verdict": verdict, "why": why, **output}, "" if status == "COMPLETED" else why)
+
+
+def _image_of_the_night(expected: str, context: Context) -> tuple[str, bool]:
+    """Which image is tested, and whether its board is made for it; "" where no firmware says what it is.
+
+    Raises:
+        BadRequest: the device runs another image, or there is no device and no image is named.
+        DutFailure: it does not answer.
+    """
+    from harness.pipeline.deploy_steps import prove_image
+    from harness.rig.config import load_config
+
+    config = load_config(context.rig, context.rig_dir)
+    if not config.dut.sentences:
+        if expected:
+            raise BadRequest(f"rig '{context.rig}': its firmware does not say what it is", expected=expected)
+        return "", False
+    if config.kind == "virtual":
+        if not expected:
+            raise BadRequest(f"rig '{context.rig}' has no device of its own", remedy="name a firmware: expected_sha256")
+        return expected, True
+    with context.open_rig() as rig:
+        identity = rig.probe()
+        return prove_image(rig, expected or (identity.sha256 if identity is not None else "")), False
 
 
 def _told(ran: Any, report: str, context: Context) -> Outcome:
@@ -90,14 +131,14 @@ def _told(ran: Any, report: str, context: Context) -> Outcome:
     return Outcome(status, {"verdict": "", "why": why, **completed(output).output, "blame": "rig"}, why[:480])
 
 
-def _keep(folder: Path, report: str, context: Context) -> str:
-    """The run in the store; an attempt after a failed one has a name of its own."""
+def _keep(made: Path, report: str, context: Context) -> str:
+    """A run's folder, or a page, in the store; an attempt after a failed one has a name of its own."""
     reports = context.firmware.store
     chosen, attempt = report, 1
     while reports.find("reports", chosen) is not None:
         attempt += 1
         chosen = f"{report}-{attempt}"
-    return reports.put("reports", chosen, folder).name
+    return reports.put("reports", chosen, made).name
 
 
 def _why(ran: Any) -> str:
@@ -108,12 +149,18 @@ def _why(ran: Any) -> str:
 
 
 def compare(inputs: Mapping[str, Any], context: Context) -> Outcome:
-    """``k1_compare``: what the rig's baseline says of several stored runs together."""
+    """``k1_compare``: what the rig's baseline says of several stored runs together, and their rules where it is silent.
+
+    Nothing compared and nothing tested is ``inconclusive``: silence is no consent.
+    """
     from harness.pipeline.stored_reports import compare as gather
 
     found = gather(context.firmware.store, _reports(inputs))
-    output = {**found.counts, "open": found.open, "comparisons": found.named, "regressions": found.named}
-    return completed(output, "pass" if found.passed else "fail", found.why)
+    output = {
+        **found.counts, "open": found.open, "compared": found.compared, "judged_by_rules": found.tests["passed"],
+        "tests": found.tests, "comparisons": found.named, "regressions": found.named,
+    }  # fmt: skip
+    return completed(output, found.verdict, found.why)
 
 
 def report(inputs: Mapping[str, Any], context: Context) -> Outcome:
