@@ -1,6 +1,6 @@
 """Timings of the harness, each beside its reference of the same run.
 
-    python -m benchmarks [bench camera flash parse hil] [--runs N] [--json PATH]
+    python -m benchmarks [parse history analysis bench camera flash hil] [--runs N] [--json PATH]
 
 Exit code: 0 all goals met, 1 one was missed (on a busy machine that says little: the load is printed and stored).
 """
@@ -16,16 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.analysis_speed import analysis_speed
 from benchmarks.bench_speed import bench_speed
 from benchmarks.camera_speed import camera_speed
 from benchmarks.figure import Figure
 from benchmarks.flash_time import flash_time
 from benchmarks.hil_time import hil_time
+from benchmarks.history_time import history_time
 from benchmarks.parse_time import parse_time
 from harness.pipeline.build import build
 from harness.rig.seeds import fresh_seed
 
-KINDS = ("parse", "bench", "camera", "flash", "hil")
+KINDS = ("parse", "history", "analysis", "bench", "camera", "flash", "hil")
 SCHEMA = 1
 
 
@@ -55,6 +57,8 @@ def main() -> int:
     seed, bundle = fresh_seed(), build("sim")
     work: dict[str, Callable[[], list[Figure]]] = {
         "parse": lambda: parse_time(bundle, arguments.runs, seed),
+        "history": lambda: history_time(arguments.runs, seed),
+        "analysis": lambda: analysis_speed(arguments.runs, seed),
         "bench": lambda: bench_speed(bundle, arguments.runs, arguments.seconds),
         "camera": lambda: camera_speed(bundle, arguments.runs, arguments.seconds),
         "flash": lambda: flash_time(arguments.runs, arguments.stock_runs, seed),

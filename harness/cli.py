@@ -241,8 +241,9 @@ def record(
     pattern: str = typer.Option(None, help="pattern id; default: the current one"),
     seconds: float = typer.Option(5.0, help="length"),
     stimulus: str = typer.Option(
-        "music", help="music, clicks, noise, sweep, tone, latency, silence, none, or a WAV or FLAC file"
+        "music", help="music, clicks, noise, sweep, tone, latency, onset, silence, none, or a WAV or FLAC file"
     ),
+    camera: bool = typer.Option(True, help="look with the camera, where the rig has a calibrated one"),
     firmware: Path | None = typer.Option(None, help="flash this first"),
     seed: int | None = typer.Option(None, help="of a virtual board's randomness"),
     rig_dir: Path | None = _RIG_DIR,
@@ -258,7 +259,8 @@ def record(
         bundle = _firmware_for(opened, firmware)
         if bundle is not None:
             opened.flash(bundle)
-        recording = opened.record(sound, seconds, pattern=pattern)
+        looking = ("camera",) if camera and _looks(opened, rig_dir) else ()
+        recording = opened.record(sound, seconds, ("frames", "pixels", "wire", *looking), pattern)
         recording.save(folder)
     size = sum(f.stat().st_size for f in folder.iterdir())
     summary = {"folder": str(folder), "frames": recording.n_frames, "bytes": size, "seed": recording.meta["seed"]}
@@ -266,6 +268,26 @@ def record(
         print(json.dumps(summary, indent=1))
     else:
         _screen.print(f"{folder}: {recording.n_frames} frames, {size / 1e6:.1f} MB, seed {recording.meta['seed']}")
+
+
+def _looks(opened: Any, rig_dir: Path | None) -> bool:
+    """Whether the rig's camera can be used: calibrated, and just found unmoved.
+
+    Raises:
+        RigFault: it was moved.
+    """
+    from harness.rig.camera import calibration_path, recall
+    from harness.rig.config import chosen_rig_dir
+
+    if not opened.config.camera.present:
+        return False
+    path = calibration_path(chosen_rig_dir(rig_dir), opened.name)
+    if not path.is_file():
+        remedy = f"k1hil calibrate camera --rig {opened.name}"
+        print(f"the camera is not calibrated, so it is left out: {remedy}", file=sys.stderr, flush=True)
+        return False
+    recall(opened, path)
+    return True
 
 
 @app.command()
@@ -300,6 +322,7 @@ def _stimulus(name: str, seconds: float) -> Any:
         "sweep": lambda: signals.log_sweep(80.0, 4000.0, seconds),
         "tone": lambda: signals.tone(440.0, seconds),
         "latency": lambda: signals.latency_telegraph(seconds),
+        "onset": lambda: signals.onset_after_silence(seconds - 0.8),
         "silence": lambda: signals.silence(seconds),
         "none": lambda: None,
     }

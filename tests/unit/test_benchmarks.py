@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
-from benchmarks import machine
+from benchmarks import analysis_speed, history_time, machine
 from benchmarks.figure import Figure, Spread
 from benchmarks.hil_time import device_seconds
 from benchmarks.parse_time import _ours, _plain
+from harness.baseline.history import History
+from harness.rig.camera_calibration import load
 from harness.wire.telemetry import encode_sentence
 
 
@@ -45,6 +48,24 @@ def test_the_reference_parser_does_the_same_work() -> None:
     damaged = frame.replace(b"FRM,1", b"FRM,2")
     data = frame * 3 + damaged + b"text\r\n"
     assert _ours(data) == _plain(data) == 3
+
+
+def test_the_history_that_is_compared_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_time, "POINTS", 120)
+    (figure,) = history_time.history_time(2, seed=1)
+    assert figure.unit == "ms" and len(figure.measured.runs) == 2 and figure.measured.median > 0
+    with History(tmp_path / "h.sqlite") as history:
+        history.add(history_time.document(99.0, 1), "run-1")
+        with pytest.raises(RuntimeError, match="1 of 120 runs"):
+            history_time.judge(history_time.fetch(history))
+
+
+def test_the_film_holds_what_the_recorder_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analysis_speed, "FRAMES", 30)
+    (figure,) = analysis_speed.analysis_speed(1, seed=1)
+    assert figure.reference.median > figure.measured.median > 0, "decoding alone takes less than decoding and reading"
+    known = analysis_speed.enlarged(load(analysis_speed.CALIBRATION))
+    assert known.leds.width == 1280 and 0 < known.leds.xy[known.leds.usable].max() < 1280
 
 
 def test_pinning_is_undone() -> None:
