@@ -279,3 +279,15 @@ def test_a_board_keeps_its_firmware_between_commands(
     assert code == 0 and well["healthy"]
     code, listed = k1hil("artifacts", "list", "firmware", cwd=root, **folders)
     assert {(a["build"]["image_sha256"], a["deployed"]) for a in listed} == {(base.sha256, True), (slow.sha256, False)}
+
+
+def test_build_and_deploy_by_their_defaults(tmp_path: Path) -> None:
+    """``k1hil build && k1hil deploy --rig sim``: all else is left out."""
+    root = Path(__file__).resolve().parents[2]
+    folders = {"K1HIL_STORE": str(tmp_path / "store"), "K1HIL_BOARDS": str(tmp_path / "boards")}
+    code, built = k1hil("build", cwd=root, **folders)
+    assert code == 0
+    code, done = k1hil("deploy", "--rig", "sim", cwd=root, **folders)
+    assert (code, done["healthy"], done["running"]) == (0, True, built["sha256"]), done
+    code, again = k1hil("deploy", "--rig", "sim", cwd=root, **folders)
+    assert (code, again["way"]) == (0, "none"), "the board has kept its flash"

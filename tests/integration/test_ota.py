@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +21,8 @@ from harness.instruments.ota_sockets import SocketNetwork
 from harness.pipeline.build import build
 from harness.rig import FirmwareBundle, open_rig, ota
 from harness.wire.image import build_image, parse_image
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +94,33 @@ def test_a_damaged_image_is_refused_and_the_old_one_runs_on(rig, bundle, other):
     with pytest.raises((DutFailure, RigFault), match="old image"):
         client.upload(bytes(damaged))
     assert rig.reset("hard").sha256 == bundle.sha256
+
+
+def test_an_image_for_another_chip_is_refused_and_the_old_one_runs_on(rig, bundle, other):
+    """Past the checks of this side (a bundle of it cannot even be loaded): the device's own have to hold."""
+    body = bytearray(other.path.read_bytes()[:-32])
+    body[12] = 5  # chip id: an ESP32-C3
+    boot = rig.identity.boot_id
+    with pytest.raises((DutFailure, RigFault), match="old image") as told:
+        OtaClient(rig.ota_network(), rig.clock).upload(bytes(body) + hashlib.sha256(body).digest())
+    print(told.value)
+    assert rig.probe().boot_id == boot, "not even a restart"
+    assert rig.reset("hard").sha256 == bundle.sha256
+
+
+def test_the_suite_brings_its_firmware_over_the_air(tmp_path):
+    """The documented command, with one test of the suite: the new image runs from the second slot."""
+    command = [sys.executable, "-m", "pytest", "tests_hil", "--rig", "sim", "--flash", "ota", "-q",
+               "-p", "no:cacheprovider", "-k", "test_console_and_api_tell_the_same_identity",
+               "--reports", str(tmp_path)]  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "K1HIL_"))}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    document = json.loads((tmp_path / "latest" / "metrics.json").read_text())
+    assert [t["outcome"] for t in document["tests"]] == ["passed"]
+    log = (tmp_path / "latest" / "console.log").read_text(errors="replace")
+    said = [line.split(",") for line in re.findall(r"\$K1ID,.*", log)]
+    assert list(dict.fromkeys((f[12], f[13]) for f in said)) == [("0", "undefined"), ("1", "pending"), ("1", "valid")]
 
 
 class LossyAir:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -13,13 +15,17 @@ from typing import Any
 
 import psutil
 import pytest
+import soundfile
 from test_deploy_served import ROOT, rig_files, served
 
+from harness import signals
 from harness.baseline.history import History
 from harness.conductor import job
 from harness.conductor.tasks import TASKS
+from harness.conductor.tasks.audio import audio_analyse, audio_tune, audio_validate
 from harness.conductor.tasks.spec import Context
 from harness.conductor.tasks.suite import nightly
+from harness.conductor.tasks.webapp import webapp_build, webapp_deploy
 from harness.errors import BadRequest
 from harness.pipeline.build import build
 from harness.rig import open_rig
@@ -89,6 +95,60 @@ def test_a_night_tests_what_the_device_runs(
 def test_a_night_without_a_device_needs_a_firmware(context: Context) -> None:
     with pytest.raises(BadRequest, match="no device of its own"):
         nightly({}, replace(context, rig="sim", rig_dir=ROOT / "rigs"))
+
+
+def test_a_clip_is_checked_analysed_and_tuned_to(context: Context, tmp_path: Path) -> None:
+    """The three tasks of ``audio-tuning``, with as few trials as there can be."""
+    store, clips = context.firmware.store, {}
+    for name, sound in (("good", signals.four_on_floor(120.0, 6.0)), ("cut", signals.clipping(300.0, 6.0))):
+        soundfile.write(tmp_path / f"{name}.wav", sound.samples, 48_000)
+        clips[name] = store.put("tuning", name, tmp_path / f"{name}.wav")
+    cut = audio_validate({"audio": "cut"}, context)
+    assert (cut.status, cut.output["verdict"]) == ("COMPLETED", "fail") and "clipping" in str(cut.output["problems"])
+    asked = {"audio": "tuning/good", "audio_sha256": clips["good"].sha256}
+    well = audio_validate(asked, context).output
+    assert well["verdict"] == "pass" and well["seconds"] == 6.0
+    with pytest.raises(BadRequest, match="another file than was uploaded"):
+        audio_validate({**asked, "audio_sha256": "ab" * 32}, context)
+    heard = audio_analyse(asked, context).output
+    assert heard["verdict"] == "pass" and heard["tempo_bpm"] == pytest.approx(120.0, abs=1.0)
+    few = {**asked, "patterns": ["octave"], "levels": 2, "trials": 1}
+    tuned = audio_tune(few, replace(context, rig_dir=ROOT / "rigs"))
+    assert tuned.output["verdict"] == "pass" and set(tuned.output["gains"]) == {"octave"}
+    kept = json.loads(store.content(store.get("tuning", tuned.output["tuning"])))
+    assert kept["patterns"]["octave"]["params"] == tuned.output["gains"]["octave"]["params"]
+
+
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed (apt install npm)")
+def test_a_web_app_goes_from_its_commit_to_staging(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project without dependencies, whose build is a line of JavaScript: needs no network."""
+    write = "import fs from 'node:fs'; fs.mkdirSync('dist', {recursive: true});"
+    head = {"name": "bare", "version": "1.0.0"}
+    files = {
+        "build.mjs": f"{write} fs.writeFileSync('dist/index.html', 'K1');",
+        "package.json": json.dumps({**head, "scripts": {"build": "node build.mjs"}}),
+        "package-lock.json": json.dumps({**head, "lockfileVersion": 3, "requires": True, "packages": {"": head}}),
+    }
+    clone = tmp_path / "clone"
+    (clone / "panel").mkdir(parents=True)
+    for name, text in files.items():
+        (clone / "panel" / name).write_text(text)
+    who = ["-c", "user.name=n", "-c", "user.email=e@x"]
+    for words in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", *words], cwd=clone, check=True)
+    monkeypatch.setenv("K1HIL_REPOS", f"app={clone}")
+    monkeypatch.setenv("K1HIL_SITES", str(tmp_path / "sites"))
+    built = webapp_build({"repo": "app", "project": "panel"}, context).output
+    assert built["verdict"] == "pass" and built["files"] == 1
+    live = webapp_deploy({"name": built["name"], "target": "staging"}, context).output
+    assert (live["verdict"], live["live"], live["previous"]) == ("pass", built["name"], "")
+    assert (tmp_path / "sites" / "staging" / "current" / "index.html").read_text() == "K1"
+    with pytest.raises(BadRequest, match="no such project"):
+        webapp_build({"repo": "app", "project": "../.."}, context)
+    with pytest.raises(BadRequest, match="unknown target"):
+        webapp_deploy({"name": built["name"], "target": "../staging"}, context)
 
 
 class Silence:
