@@ -136,6 +136,8 @@ def _heap(recording: Recording) -> list[Metric]:
 
     def told() -> list[Metric]:
         slope = heap_slope(recording)
+        if slope is None:
+            return []
         made = _metric(recording, "heap_slope_bytes_per_min", round(slope.value, 1), "B/min", "higher", slope.n,
                        "telemetry", ci95=(slope.low, slope.high), detail=conditions(recording))  # fmt: skip
         return [made]
