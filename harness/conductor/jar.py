@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from filelock import FileLock
@@ -21,6 +22,7 @@ JAR = f"{NAME}-{VERSION}-boot.jar"
 LEAST_JAVA = 21
 CACHE_ENV = "K1HIL_CACHE"
 FETCH_TIMEOUT_S = 60
+FETCH_PAUSES_S = (2.0, 10.0)
 UNPACK_TIMEOUT_S = 180.0
 LOCK_TIMEOUT_S = 600.0
 EXTRA = "pip install 'k1hil[conductor]'"
@@ -91,6 +93,17 @@ def server_jar(cache: Path | None = None) -> Path:
 
 
 def _fetch(repository: Path) -> Path:
+    """The fat jar; a network that fails once is asked again, after a while."""
+    for pause_s in FETCH_PAUSES_S:
+        try:
+            return _fetch_once(repository)
+        except RigFault:
+            shutil.rmtree(repository, ignore_errors=True)  # what is half there would be taken for whole
+            time.sleep(pause_s)
+    return _fetch_once(repository)
+
+
+def _fetch_once(repository: Path) -> Path:
     try:
         from jgo.maven import MavenContext
     except ImportError as error:

@@ -17,7 +17,9 @@ Floats = npt.NDArray[np.float64]
 
 # Values from here up may be clipped: never used, never trusted.
 CLIPPED = 250
-KNOTS = 33
+# Cameras' curves are smooth: twelve knots follow them, and leave no room for the noise of the few pixels that reach the
+# top (33 knots: up to 1.9 % wrong there, 12: at most 0.8 %, in ten random scenes).
+KNOTS = 12
 MIN_PIXELS, MAX_PIXELS = 60, 1500
 # A pixel must rise by this many steps of video between dark and brightest to say something.
 MIN_RISE = 12.0
