@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.rig.camera import calibration_path, recall
+from harness.rig.camera import CHECK_A, calibration_path, recall, too_dim
 from harness.rig.camera_calibration import Calibration
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ class Eye:
             return f"rig '{rig.name}' has no camera (missing hardware)"
         if not calibration_path(self._rig_dir, rig.name).is_file():
             return f"rig '{rig.name}' has a camera without calibration: k1hil calibrate camera (missing hardware)"
+        if too_dim(rig.config, CHECK_A):
+            limit = f"led_current_limit_a = {rig.config.current_limit_a:g}"
+            checked = f"the camera of rig '{rig.name}' is checked with {CHECK_A:g} A of light"
+            return f"{checked}, above {limit} (missing hardware)"
         return ""
 
     def look(self, rig: Rig) -> Calibration | None:

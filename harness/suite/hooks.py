@@ -28,7 +28,7 @@ from harness.report.tables import summary_lines, verdict_table
 from harness.report.trend import sparklines
 from harness.suite import workers
 from harness.suite.deadlines import give_timeouts, item_timeout_s
-from harness.suite.outcome import exit_code, missing_requirements, nothing_judged, verdict_notes
+from harness.suite.outcome import capped_notes, exit_code, missing_requirements, nothing_judged, verdict_notes
 from harness.suite.results import Results
 from harness.suite.session import SuiteSession
 from harness.suite.views import notes_of
@@ -275,6 +275,7 @@ class SuiteHooks:
         broken = [t for t in self.results.tests if t.blame == "rig"]
         if broken:
             notes.append(f"rig fault in {broken[0].name}: {broken[0].message}; nothing is said about the device")
+        notes += capped_notes(self.results.metrics, self.session.config.current_limit_a)
         notes += verdict_notes(self.results.verdicts)
         return notes
 

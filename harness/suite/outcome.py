@@ -78,6 +78,18 @@ def nothing_judged(tests: Sequence[TestResult]) -> list[str]:
     return [f"nothing was judged: all {len(tests)} chosen tests were skipped; the first: {tests[0].message}"]
 
 
+def capped_notes(metrics: Sequence[dict[str, Any]], limit_a: float) -> list[str]:
+    """One sentence when the LED current limit dimmed what was measured: such values are those of the limit."""
+    capped = [m for m in metrics if (m.get("detail") or {}).get("capped_frames")]
+    if not capped:
+        return []
+    patterns = ", ".join(dict.fromkeys(m["pattern"] for m in capped if m["pattern"]))
+    return [
+        f"{len(capped)} of {len(metrics)} metrics were taken while led_current_limit_a = {limit_a:g} dimmed frames"
+        + (f" (capped): {patterns}" if patterns else " (capped)")
+    ]
+
+
 def verdict_notes(verdicts: Sequence[dict[str, Any]]) -> list[str]:
     """One loud line when nothing could be compared, and one each for what stayed open and what is new."""
     unsure = [v for v in verdicts if v["word"] == "inconclusive"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -326,6 +326,11 @@ class SuiteSession:
             folder = self.run / "recordings" / name
             if name in self._recordings and not folder.exists():
                 self._recordings[name].save(folder)
+
+    def capped_frames(self, names: Iterable[str]) -> int:
+        """Frames that the current limit dimmed in these recordings, as far as anybody knows."""
+        known = (self._recordings[name].meta.get("capped_frames") for name in names if name in self._recordings)
+        return sum(count or 0 for count in known)
 
     def forget(self, name: str) -> None:
         """Drops a recording that only one test used from memory."""

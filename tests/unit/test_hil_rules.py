@@ -87,3 +87,34 @@ def test_a_dead_wire_is_a_finding_of_the_device(hil: Any, tap: str) -> None:
     result = hil("test_wire", "test_", tap=tap)
     result.assert_outcomes(failed=4)
     assert result.ret == 1
+
+
+# ---- the current limit
+
+
+def test_a_picture_above_the_current_limit_is_skipped_with_both_figures(hil: Any) -> None:
+    result = hil("test_golden", "test_ramp", "-rs", limit_a=1.0, capped=50)
+    result.assert_outcomes(skipped=1)
+    told = "this picture draws 5.12 A, above led_current_limit_a = 1 of rig 'sim' (missing hardware)"
+    result.stdout.fnmatch_lines([f"*{told}*"])
+
+
+@pytest.mark.parametrize("limit", [0.0, 5.13, 20.0])
+def test_a_picture_within_the_limit_must_not_be_dimmed(hil: Any, limit: float) -> None:
+    result = hil("test_golden", "test_ramp", limit_a=limit, capped=7)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*7 frames were dimmed although the picture draws less than the current limit*"])
+
+
+def test_frames_that_were_dimmed_draw_what_the_limit_allows(hil: Any) -> None:
+    result = hil("test_patterns", "test_pattern_obeys_brightness and lively", limit_a=12.0, capped=900)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*900 frames were dimmed, but only 0 draw the 12 A allowed*"])
+
+
+def test_metrics_and_report_say_that_frames_were_dimmed(hil: Any) -> None:
+    result = hil("test_patterns", "test_pattern_lit", limit_a=12.0, capped=900)
+    result.assert_outcomes(passed=2)
+    document = hil.document()
+    assert [m["detail"]["capped_frames"] for m in document["metrics"]] == [900, 900]
+    assert any("2 of 2 metrics were taken while led_current_limit_a = 0 dimmed" in n for n in document["notes"])
