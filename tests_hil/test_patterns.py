@@ -16,6 +16,12 @@ def pixels(recording):
     return pictures(recording)[1]
 
 
+def need_declared(value, what):
+    """Without a manifest nobody said how a pattern is meant: that is measured at most, never held against it."""
+    if value is None:
+        pytest.skip(f"not judged: without a manifest nobody says whether this pattern {what}")
+
+
 def reacted(recording):
     pictures(recording)
     try:
@@ -27,7 +33,7 @@ def reacted(recording):
 def test_pattern_lit(rig, shows, metric, pattern, declared):
     for recording in shows:
         rgb = pixels(recording)
-        assert lit_share(rgb) > (0.2 if declared.raw else 0.99), "the strip is dark"
+        assert lit_share(rgb) > (0.99 if declared.raw is False else 0.2), "the strip is dark"
         # All white within 1 A is bytes of 9: light enough where the current limit says so.
         assert rgb.max() >= 16 or dimmed(rig, recording), "the strip hardly glows"
     mean = round(float(np.mean([light(pixels(r)).mean() for r in shows])), 5)
@@ -42,11 +48,12 @@ def test_pattern_moves_unless_it_is_still(shows, pattern, declared):
         if pattern in STILL:
             assert moved < 0.5, "a still picture moves"
         else:
-            assert distinct_frames(rgb) > (1 if declared.raw else 20), "the picture is frozen"
+            assert distinct_frames(rgb) > (20 if declared.raw is False else 1), "the picture is frozen"
             assert moved > 0.5, "nothing but dither changes"
 
 
 def test_pattern_mirrored(shows, declared):
+    need_declared(declared.raw, "is mirrored")
     for recording in shows:
         if declared.raw:  # addressed LED by LED: mirrored only where one colour fills the strip
             one_colour = (pixels(recording) == pixels(recording)[:, :1]).all()
@@ -75,6 +82,7 @@ def test_pattern_reacts_exactly_when_it_says_so(shows, another_show, metric, pat
     provenance = shows[0].meta["provenance"]
     metric(Metric("reaction_strength", round(strength, 4), "", "none", len(shows), shown_by(*shows), provenance,
                   pattern=pattern, detail=detail))  # fmt: skip
+    need_declared(declared.audio_reactive, "listens")
     if declared.audio_reactive:
         assert p <= CERTAIN, f"no reaction to sound: {found}"
     else:
@@ -84,6 +92,7 @@ def test_pattern_reacts_exactly_when_it_says_so(shows, another_show, metric, pat
 @pytest.mark.long
 @pytest.mark.needs("audio")
 def test_pattern_obeys_brightness(rig, record, param, pattern, declared):
+    need_declared(declared.raw, "goes through the light pipeline")
     music = four_on_floor(120.0, 1.1)
     brightest = {}
     for level in (1.0, 0.25):
@@ -102,6 +111,7 @@ def test_pattern_obeys_brightness(rig, record, param, pattern, declared):
 @pytest.mark.long
 @pytest.mark.needs("audio")
 def test_pattern_in_silence(record, param, shows, pattern, declared):
+    need_declared(declared.audio_reactive, "listens")
     param(dithering=0)
     rgb = pixels(record(None, 0.8, pattern=pattern, settle_s=2.6))
     # The memory of the music before (a tempo, a peak mark) needs up to ten seconds more to fade away.

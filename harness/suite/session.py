@@ -43,11 +43,11 @@ SESSION: pytest.StashKey[SuiteSession] = pytest.StashKey()
 
 
 class PatternInfo(NamedTuple):
-    """A pattern as its firmware declares it; ``audio_reactive`` is None when nobody said."""
+    """A pattern as its firmware declares it; ``audio_reactive`` and ``raw`` are None when nobody said."""
 
     id: str
     audio_reactive: bool | None
-    raw: bool
+    raw: bool | None
     description: str
 
 
@@ -144,7 +144,7 @@ class SuiteSession:
                 PatternInfo(p["id"], bool(p["audio_reactive"]), bool(p.get("raw")), str(p.get("description", "")))
                 for p in self.bundle.patterns
             ]
-        return [PatternInfo(name, None, False, "") for name in self.config.dut.patterns]
+        return [PatternInfo(name, None, None, "") for name in self.config.dut.patterns]
 
     def pattern(self, pattern_id: str) -> PatternInfo:
         """One of :attr:`patterns`."""

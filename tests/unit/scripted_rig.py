@@ -127,8 +127,9 @@ class ScriptedRig:
         if "record" in self.script:
             raise _fault(self.script["record"])
         tap = self.script.get("tap", "good")
+        seconds = min(seconds, self.script.get("longest_s", 4.0))
         made = recording(
-            noise(int(min(seconds, 4.0) / 0.006), 1), pattern=pattern or "", stimulus=stimulus, wire=tap != "none"
+            noise(int(seconds / 0.006), 1), pattern=pattern or "", stimulus=stimulus, wire=tap != "none"
         )
         if "capped" in self.script:
             made.meta["capped_frames"] = self.script["capped"]

@@ -27,6 +27,7 @@ def hil(suite_project: Any) -> Any:
         shutil.copytree(HIL / "golden", folder / "golden", dirs_exist_ok=True)
         return suite_project((HIL / f"{module}.py").read_text(), "-k", chosen, *arguments, **script)
 
+    run.path = Path(suite_project.path)  # type: ignore[attr-defined]
     run.document = lambda: json.loads(  # type: ignore[attr-defined]
         (Path(suite_project.path) / "reports" / "latest" / "metrics.json").read_text()
     )
@@ -118,3 +119,15 @@ def test_metrics_and_report_say_that_frames_were_dimmed(hil: Any) -> None:
     document = hil.document()
     assert [m["detail"]["capped_frames"] for m in document["metrics"]] == [900, 900]
     assert any("2 of 2 metrics were taken while led_current_limit_a = 0 dimmed" in n for n in document["notes"])
+
+
+def test_what_no_manifest_declares_is_not_judged(hil: Any) -> None:
+    rigs = hil.path / "rigs" / "sim.toml"
+    rigs.write_text('kind = "virtual"\n[dut]\npatterns = ["prism", "hil_flash"]\n')
+    result = hil("test_patterns", "test_pattern", "--no-flash", "-rs", firmware=False, longest_s=20.0)
+    # Lit and moving is asked of all; whether it listens, or is mirrored, only the manifest can say.
+    result.assert_outcomes(passed=4, skipped=8)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*not judged: without a manifest nobody says whether this pattern listens*"])
+    measured = {m["pattern"] for m in hil.document()["metrics"] if m["name"] == "reaction_strength"}
+    assert measured == {"prism", "hil_flash"}
