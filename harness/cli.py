@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -18,7 +21,7 @@ from harness.cli_results import JSON as _JSON
 from harness.cli_results import RIG as _RIG
 from harness.cli_results import RIG_DIR as _RIG_DIR
 from harness.cli_results import show as _print
-from harness.errors import BadRequest, K1HilError
+from harness.errors import BadRequest, HarnessFault, K1HilError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Hardware-in-the-loop tests for K1 LED controllers.")
 rig_app = typer.Typer(no_args_is_help=True, help="Rigs: what is plugged in, and what it can measure.")
@@ -48,9 +51,30 @@ def main() -> NoReturn:
         # Usage errors of the option parser know how to show themselves and carry their exit code.
         show = getattr(error, "show", None)
         if show is None:
-            raise
+            sys.exit(_unexpected(error))
         show()
         sys.exit(4)
+
+
+def _unexpected(error: Exception) -> int:
+    """A fault of the harness: one line for people, the traceback in a file (K1HIL_DEBUG=1: here), exit code 3.
+
+    Left to Python it would end with 1, which says that a device failed.
+    """
+    trace = "".join(traceback.format_exception(error))
+    print(f"k1hil: internal error: {type(error).__name__}: {error}", file=sys.stderr)
+    if os.environ.get("K1HIL_DEBUG"):
+        print(trace, file=sys.stderr)
+        return HarnessFault.exit_code
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="k1hil-", suffix=".txt", delete=False, encoding="utf-8") as file:
+            file.write(trace)
+        print(f"  evidence: {file.name}", file=sys.stderr)
+    except OSError:
+        print(trace, file=sys.stderr)
+    print("  try: K1HIL_DEBUG=1 shows the traceback here; this is a fault of the harness, not of a device",
+          file=sys.stderr)  # fmt: skip
+    return HarnessFault.exit_code
 
 
 # ---- rigs ------------------------------------------------------------------------------------------

@@ -78,6 +78,9 @@ def pooled(runs: Sequence[Sequence[Metric]]) -> list[Metric]:
             raise ValueError(f"runs measured {same[0].key} in different ways: {told}")
         values = [m.value for m in same]
         detail = {**same[0].detail, "samples": values}
+        capped = [m.detail["capped_frames"] for m in same if "capped_frames" in m.detail]
+        if capped:
+            detail["capped_frames"] = sum(capped)
         seeds = [m.detail.get("seed") for m in same]
         if len(same) > 1:
             detail["seeds"] = seeds

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from harness.analysis.frames import sent_intervals_us
-from harness.analysis.pixels import shown
+from harness.analysis.pixels import at_limit, current_a, shown
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "gradients.json").read_text(encoding="utf-8"))
 
@@ -21,6 +22,7 @@ LEAST_FPS = 160.0
 LONGEST_GAP_US = 12_000
 LEAST_INTERVALS = 16
 LEAST_PICTURES_PER_S = 50.0  # far below what any device shows, far above what a dead one does
+MOST_COUNTED_AROUND = 200  # frames between a recording and the two looks at the device's count of dimmed ones
 LONGEST_SILENCE_S = 1.0  # before the end of a recording
 WHITE_BALANCE = np.array([1.0, 0.9375, 0.84])
 
@@ -57,6 +59,36 @@ def refuse_silence(recording, last_ns, what):
         f"the device stopped: expected a {what} within {LONGEST_SILENCE_S:g} s before the end, "
         f"got none for {silent_s:.2f} s"
     )
+
+
+def needs_current(rig, pictures):
+    """Skips where one of the pictures wanted [n, 160, 3] itself draws more than the rig lets its supply give."""
+    limit_a = rig.config.current_limit_a
+    if limit_a <= 0:
+        return
+    need_a = max(float(current_a(np.asarray(picture)[None]).max()) for picture in pictures)
+    if need_a > limit_a:
+        pytest.skip(
+            f"this picture draws {need_a:.2f} A, above led_current_limit_a = {limit_a:g} of rig '{rig.name}'"
+            " (missing hardware)"
+        )
+
+
+def undimmed(recording):
+    """Fails a device that dims a picture its current limit lets through; see :func:`needs_current`."""
+    capped = recording.meta.get("capped_frames")
+    assert not capped, f"{capped} frames were dimmed although the picture draws less than the current limit"
+
+
+def dimmed(rig, recording):
+    """Whether the current limit dimmed the recording. What is dimmed has to draw what the limit allows."""
+    limit_a, capped = rig.config.current_limit_a, recording.meta.get("capped_frames")
+    rgb = shown(recording)[1]
+    full = round(at_limit(rgb, limit_a) * len(rgb))
+    assert not capped or capped <= full + MOST_COUNTED_AROUND, (
+        f"{capped} frames were dimmed, but only {full} draw the {limit_a:g} A allowed"
+    )
+    return full > 0 and capped != 0
 
 
 def master(brightness: float) -> float:

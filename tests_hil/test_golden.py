@@ -2,12 +2,24 @@
 
 import numpy as np
 import pytest
-from k1 import GOLDEN, counter_picture, gradient_strip, index_pictures, off, pictures, ramp, settled
+from k1 import (
+    GOLDEN,
+    counter_picture,
+    gradient_strip,
+    index_pictures,
+    needs_current,
+    off,
+    pictures,
+    ramp,
+    settled,
+    undimmed,
+)
 
 GRADIENTS = [name for name in GOLDEN if name != "about"]
 
 
 def pixels(recording):
+    undimmed(recording)
     return pictures(recording)[1]
 
 
@@ -19,17 +31,19 @@ def test_formula_gives_the_published_pixels(name):
 
 @pytest.mark.parametrize("brightness", [1.0, pytest.param(0.5, marks=pytest.mark.long), 0.0])
 @pytest.mark.parametrize("name", GRADIENTS)
-def test_still_gradient(record, param, name, brightness):
-    param(dithering=0, brightness=brightness)
-    rgb = pixels(record(None, 0.1, pattern=name, settle_s=1.0))
+def test_still_gradient(rig, record, param, name, brightness):
     exact = settled(gradient_strip(GOLDEN[name]["keys"]), brightness)
     # A value within float rounding of a whole number may be truncated either way.
     low, high = np.floor(exact - 2e-3), np.floor(exact + 2e-3)
+    needs_current(rig, [high])
+    param(dithering=0, brightness=brightness)
+    rgb = pixels(record(None, 0.1, pattern=name, settle_s=1.0))
     wrong = off(rgb, low, high)
     assert not wrong, f"{name}: {wrong}"
 
 
-def test_ramp(record):
+def test_ramp(rig, record):
+    needs_current(rig, [ramp()])
     wrong = off(pixels(record(None, 0.1, pattern="hil_ramp")), ramp(), ramp())
     assert not wrong, wrong
 
@@ -38,14 +52,16 @@ def test_ramp(record):
     ("color", "saturation", "wanted"),
     [(0, 1, (255, 0, 0)), (1 / 3, 1, (0, 255, 0)), (2 / 3, 1, (0, 0, 255)), (0.3, 0, (255, 255, 255))],
 )
-def test_solid(record, param, color, saturation, wanted):
-    param(color=color, saturation=saturation)
+def test_solid(rig, record, param, color, saturation, wanted):
     colour = np.broadcast_to(wanted, (160, 3))
+    needs_current(rig, [np.clip(colour + 1, 0, 255)])
+    param(color=color, saturation=saturation)
     wrong = off(pixels(record(None, 0.1, pattern="hil_solid")), colour - 1, colour + 1)
     assert not wrong, wrong
 
 
-def test_index_shows_every_bit_of_every_led_in_order(record, param):
+def test_index_shows_every_bit_of_every_led_in_order(rig, record, param):
+    needs_current(rig, (np.frombuffer(p, np.uint8).reshape(160, 3) for p in index_pictures()))
     param(speed=1.0)
     rgb = pixels(record(None, 2.4, pattern="hil_index"))
     wanted = index_pictures()
@@ -57,8 +73,9 @@ def test_index_shows_every_bit_of_every_led_in_order(record, param):
     assert all((b - a) % 26 == 1 for a, b in zip(steps, steps[1:], strict=False))
 
 
-def test_counter_shows_the_frame_number(record):
+def test_counter_shows_the_frame_number(rig, record):
+    needs_current(rig, map(counter_picture, range(4096)))
     seen = record(None, 0.5, pattern="hil_counter", streams=("frames", "pixels"))
-    pictures(seen)
+    pixels(seen)
     for n, picture in zip(seen.pixels["seq"][3:], seen.pixels["rgb"][3:], strict=True):
         assert (picture == counter_picture(int(n))).all(), f"frame {n}"

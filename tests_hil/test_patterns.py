@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from k1 import DIM_BY_DESIGN, FLOWS_IN_SILENCE, STILL, master, pictures
+from k1 import DIM_BY_DESIGN, FLOWS_IN_SILENCE, STILL, dimmed, master, pictures
 
 from harness.analysis.pixels import distinct_frames, drift, light, lit_share, mirror_error, shown_by
 from harness.analysis.reactivity import TooFewSegments, combined_p, reaction
@@ -16,6 +16,12 @@ def pixels(recording):
     return pictures(recording)[1]
 
 
+def need_declared(value, what):
+    """Without a manifest nobody said how a pattern is meant: that is measured at most, never held against it."""
+    if value is None:
+        pytest.skip(f"not judged: without a manifest nobody says whether this pattern {what}")
+
+
 def reacted(recording):
     pictures(recording)
     try:
@@ -24,11 +30,12 @@ def reacted(recording):
         raise AssertionError(f"the light is seen too seldom to say whether it follows the sound: {error}") from None
 
 
-def test_pattern_lit(shows, metric, pattern, declared):
+def test_pattern_lit(rig, shows, metric, pattern, declared):
     for recording in shows:
         rgb = pixels(recording)
-        assert lit_share(rgb) > (0.2 if declared.raw else 0.99), "the strip is dark"
-        assert rgb.max() >= 16, "the strip hardly glows"
+        assert lit_share(rgb) > (0.99 if declared.raw is False else 0.2), "the strip is dark"
+        # All white within 1 A is bytes of 9: light enough where the current limit says so.
+        assert rgb.max() >= 16 or dimmed(rig, recording), "the strip hardly glows"
     mean = round(float(np.mean([light(pixels(r)).mean() for r in shows])), 5)
     provenance = shows[0].meta["provenance"]
     metric(Metric("light_mean", mean, "", "none", len(shows), shown_by(*shows), provenance, pattern=pattern))
@@ -41,11 +48,12 @@ def test_pattern_moves_unless_it_is_still(shows, pattern, declared):
         if pattern in STILL:
             assert moved < 0.5, "a still picture moves"
         else:
-            assert distinct_frames(rgb) > (1 if declared.raw else 20), "the picture is frozen"
+            assert distinct_frames(rgb) > (20 if declared.raw is False else 1), "the picture is frozen"
             assert moved > 0.5, "nothing but dither changes"
 
 
 def test_pattern_mirrored(shows, declared):
+    need_declared(declared.raw, "is mirrored")
     for recording in shows:
         if declared.raw:  # addressed LED by LED: mirrored only where one colour fills the strip
             one_colour = (pixels(recording) == pixels(recording)[:, :1]).all()
@@ -74,6 +82,7 @@ def test_pattern_reacts_exactly_when_it_says_so(shows, another_show, metric, pat
     provenance = shows[0].meta["provenance"]
     metric(Metric("reaction_strength", round(strength, 4), "", "none", len(shows), shown_by(*shows), provenance,
                   pattern=pattern, detail=detail))  # fmt: skip
+    need_declared(declared.audio_reactive, "listens")
     if declared.audio_reactive:
         assert p <= CERTAIN, f"no reaction to sound: {found}"
     else:
@@ -82,12 +91,17 @@ def test_pattern_reacts_exactly_when_it_says_so(shows, another_show, metric, pat
 
 @pytest.mark.long
 @pytest.mark.needs("audio")
-def test_pattern_obeys_brightness(record, param, pattern, declared):
+def test_pattern_obeys_brightness(rig, record, param, pattern, declared):
+    need_declared(declared.raw, "goes through the light pipeline")
     music = four_on_floor(120.0, 1.1)
     brightest = {}
     for level in (1.0, 0.25):
         param(brightness=level, speed=1.0)  # the slowest animation then comes round within the music
-        brightest[level] = int(pixels(record(music, pattern=pattern, settle_s=0.3)).max())
+        seen = record(music, pattern=pattern, settle_s=0.3)
+        brightest[level] = int(pixels(seen).max())
+        if dimmed(rig, seen):
+            limit_a = rig.config.current_limit_a
+            pytest.skip(f"the picture draws more than led_current_limit_a = {limit_a:g} allows (missing hardware)")
     wanted = 1.0 if pattern in DIM_BY_DESIGN else 0.25 if declared.raw else (master(0.25) / master(1.0)) ** 2
     assert brightest[1.0] > 0, "black at full brightness"
     ratio = brightest[0.25] / brightest[1.0]
@@ -97,6 +111,7 @@ def test_pattern_obeys_brightness(record, param, pattern, declared):
 @pytest.mark.long
 @pytest.mark.needs("audio")
 def test_pattern_in_silence(record, param, shows, pattern, declared):
+    need_declared(declared.audio_reactive, "listens")
     param(dithering=0)
     rgb = pixels(record(None, 0.8, pattern=pattern, settle_s=2.6))
     # The memory of the music before (a tempo, a peak mark) needs up to ten seconds more to fade away.

@@ -237,6 +237,7 @@ def conditions(recording: Recording) -> dict[str, Any]:
         "stimulus": (meta.get("stimulus") or {}).get("name"),
         "seconds": meta.get("seconds"),
         "led_current_limit_a": meta.get("led_current_limit_a"),
+        "capped_frames": meta.get("capped_frames"),
     }
     return {key: value for key, value in wanted.items() if value is not None}
 

@@ -52,6 +52,27 @@ def light(rgb: Pixels) -> Floats:
     return np.asarray(luminance(rgb).mean(axis=1), dtype=np.float32)
 
 
+# What the firmware's estimate, which the current limit acts on, takes an LED for: its controller, and a channel at 255.
+IDLE_MA, CHANNEL_MA, STRIPS = 1.0, 20.0, 2
+# The limit dims by rounding each byte down: what is left draws this much less at most.
+DIMMED_MA = STRIPS * CHANNEL_MA * 480 / 255 + 1.0
+
+
+def current_a(rgb: Pixels) -> npt.NDArray[np.float64]:
+    """What both strips together draw with these bytes, in A, by the device's own estimate: float64[n]."""
+    total = rgb.reshape(len(rgb), -1).sum(axis=1, dtype=np.int64)
+    leds = rgb.shape[1]
+    return np.asarray(STRIPS * (IDLE_MA * leds + CHANNEL_MA * total / 255) / 1000, dtype=np.float64)
+
+
+def at_limit(rgb: Pixels, limit_a: float) -> float:
+    """Share of frames that draw as much as the limit lets through; 0 without frames or limit."""
+    if not len(rgb) or limit_a <= 0:
+        return 0.0
+    drawn = current_a(rgb)
+    return float(((drawn <= limit_a + 1e-3) & (drawn > limit_a - DIMMED_MA / 1000)).mean())
+
+
 def lit_share(rgb: Pixels) -> float:
     """Share of frames with at least one LED on; 0 without frames."""
     return float(rgb.reshape(len(rgb), -1).any(axis=1).mean()) if len(rgb) else 0.0

@@ -89,6 +89,9 @@ def _facts(recording: Recording) -> list[tuple[str, str]]:
         ]
     if len(rgb):
         facts.append(("light, mean", f"{float(light(rgb).mean()):.1%}"))
+    capped = recording.meta.get("capped_frames")
+    if capped:
+        facts.append(("dimmed by the current limit", f"{capped} frames"))
     lost = lost_records(recording)
     if lost:
         facts.append(("records lost", str(lost)))

@@ -11,14 +11,14 @@ from harness.report.model import RunReport
 def finish_junit(path: Path, report: RunReport) -> None:
     """Adds to the file pytest wrote: ``type`` of each failure and error, and the run's conditions."""
     tree = ET.parse(path)
-    by_name = {t.name: t for t in report.tests}
+    blames = {junit_key(t.nodeid): t.blame for t in report.tests}
     for case in tree.getroot().iter("testcase"):
-        result = by_name.get(case.get("name", ""))
-        if result is None or not result.blame:
+        blame = _blame(blames, case.get("classname", ""), case.get("name", ""))
+        if not blame:
             continue
         for kind in ("failure", "error"):
             for element in case.iter(kind):
-                element.set("type", result.blame)
+                element.set("type", blame)
     for suite in tree.getroot().iter("testsuite"):
         properties = suite.find("properties")
         if properties is None:
@@ -29,6 +29,21 @@ def finish_junit(path: Path, report: RunReport) -> None:
     work = path.with_name(f".{path.name}.new")
     tree.write(work, encoding="utf-8", xml_declaration=True)
     work.replace(path)
+
+
+def junit_key(nodeid: str) -> tuple[str, str]:
+    """``classname`` and ``name`` under which pytest's JUnit writer files a test: equal names live in two modules."""
+    path, bracket, parameters = nodeid.partition("[")
+    file, *inside = path.split("::")
+    module = file.removesuffix(".py").replace("/", ".")
+    return ".".join([module, *inside[:-1]]), (inside[-1] if inside else "") + bracket + parameters
+
+
+def _blame(blames: dict[tuple[str, str], str], classname: str, name: str) -> str:
+    """Of a case; ``--junit-prefix`` puts a word before every class name."""
+    while (classname, name) not in blames and "." in classname:
+        classname = classname.partition(".")[2]
+    return blames.get((classname, name), "")
 
 
 def _conditions(report: RunReport) -> list[tuple[str, str]]:

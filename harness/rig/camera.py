@@ -10,16 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.analysis.light.video_colour import video_sums
-from harness.errors import RigFault
+from harness.errors import BadRequest, RigFault
 from harness.instruments.camera import Camera, Settings
 from harness.instruments.clock import HostClock
 from harness.rig import camera_calibration
 from harness.rig.camera_calibration import Calibration, Check
-from harness.rig.config import CameraTable
+from harness.rig.config import CameraTable, RigConfig
 from harness.rig.mount import Mount
 
 if TYPE_CHECKING:
     from harness.rig.rig import Rig
+
+
+# What both strips draw (harness.analysis.pixels.current_a): all white, for a calibration; hil_ramp, for a look at one.
+CALIBRATE_A, CHECK_A = 19.52, 5.12
 
 
 class Calibrated(NamedTuple):
@@ -67,12 +71,24 @@ def calibration_path(rig_dir: Path, name: str) -> Path:
     return rig_dir / f"{name}.camera.json"
 
 
+def too_dim(config: RigConfig, need_a: float) -> bool:
+    """Whether the rig limits the LED current below ``need_a``."""
+    return 0 < config.current_limit_a < need_a
+
+
 def calibrate(rig: Rig, path: Path | None = None, progress: Callable[[str], None] | None = None) -> Calibrated:
     """Calibrates the rig's camera, keeps the result in the rig and, when a path is given, in a file.
 
     Raises:
+        BadRequest: the rig limits the LED current below what the pictures draw: light would be dimmed unevenly.
         RigFault: no camera, or one that cannot make out the LEDs; says what to do.
     """
+    if too_dim(rig.config, CALIBRATE_A):
+        raise BadRequest(
+            f"rig '{rig.name}': its camera cannot be calibrated within led_current_limit_a = "
+            f"{rig.config.current_limit_a:g}", expected=f"0 (no limit) or at least {CALIBRATE_A:g} A",
+            remedy="calibrate with a supply that carries all LEDs on full white",
+        )  # fmt: skip
     from harness.rig.camera_session import CameraSession  # needs the rig's type
 
     session = CameraSession(rig, need_camera(rig), progress)

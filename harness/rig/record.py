@@ -18,6 +18,7 @@ from harness.instruments.strip_tap import StripTap
 from harness.instruments.telemetry import Mark, Telemetry
 from harness.recording import SCHEMA, Audio, Columns, Recording
 from harness.rig.camera_calibration import Calibration
+from harness.rig.capped import between
 from harness.rig.config import RigConfig
 from harness.rig.light_recorder import LightRecorder
 from harness.rig.profile import Profile
@@ -65,6 +66,8 @@ class Capturing(Protocol):
     def check_bench(self) -> None: ...
 
     def follow_boots(self) -> bool: ...
+
+    def capped_frames(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ def _record_once(
     pairs = telemetry.sync_pairs(rig.profile.sync_n)
     rig.clock.sleep_until(rig.clock.now_ns() + round(settle_s * 1e9))
     damaged = rig.console.damaged
+    capped = rig.capped_frames()
     wire = _Wire(rig.tap, "wire" in streams)
     light = _light_recorder(rig, streams)
     span = _start(rig, stimulus)
@@ -179,6 +183,7 @@ def _record_once(
         telemetry.pixels(False)
     pairs += telemetry.sync_pairs(rig.profile.sync_n)
     telemetry.off()
+    capped = between(capped, rig.capped_frames())
     _refuse_jump(pairs)
     recording = _collect(rig, stimulus, seconds, pattern, span, end_ns, pairs)
     recording.wire = wire.frames(span.t0_ns, end_ns)
@@ -186,6 +191,7 @@ def _record_once(
     recording.meta["sound"] = report.to_json() if report is not None else None
     if commands:
         recording.meta["commands"] = asked
+    recording.meta["capped_frames"] = capped
     recording.meta["damaged_lines"] = rig.console.damaged - damaged
     if "frames" in streams and recording.n_frames == 0:
         raise _no_frames(rig, recording.meta["damaged_lines"])

@@ -21,6 +21,7 @@ from harness.rig.boots import Before, await_boot
 from harness.rig.bundle import FirmwareBundle
 from harness.rig.camera import open_locked
 from harness.rig.camera_calibration import Calibration
+from harness.rig.capped import CappedFrames
 from harness.rig.config import RigConfig
 from harness.rig.lease import Lease
 from harness.rig.mount import Mount
@@ -85,6 +86,7 @@ class Rig:
         self._bench_faults = len(mount.bench_faults())
         self._camera: Camera | None = None
         self.calibration: Calibration | None = None
+        self._capped = CappedFrames()
 
     # ---- what this rig is --------------------------------------------------------------------------
 
@@ -376,6 +378,10 @@ class Rig:
         self.lease.validate()
         self.follow_boots()
         return record(self, stimulus, seconds, streams, pattern, settle_s, commands)
+
+    def capped_frames(self) -> int | None:
+        """Frames the current limit dimmed since boot, see :mod:`harness.rig.capped`."""
+        return self._capped.count(self)
 
     def close(self) -> None:
         """Quiet device, closed instruments, released lease; whatever fails on the way, the rest is still done."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from harness.rig.camera import calibration_path, recall
+from harness.rig.camera import CHECK_A, calibration_path, recall, too_dim
 from harness.rig.camera_calibration import Calibration
 from harness.suite.absent import absent
 
@@ -37,6 +37,10 @@ class Eye:
             return absent(rig, f"rig '{rig.name}' has no camera")
         if not calibration_path(self._rig_dir, rig.name).is_file():
             return f"rig '{rig.name}' has a camera without calibration: k1hil calibrate camera --rig {rig.name}"
+        if too_dim(rig.config, CHECK_A):
+            limit = f"led_current_limit_a = {rig.config.current_limit_a:g}"
+            checked = f"the camera of rig '{rig.name}' is checked with {CHECK_A:g} A of light"
+            return absent(rig, f"{checked}, above {limit}")
         return ""
 
     def look(self, rig: Rig) -> Calibration | None:

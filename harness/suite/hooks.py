@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import time
+import traceback
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -28,7 +29,16 @@ from harness.report.tables import summary_lines, verdict_table
 from harness.report.trend import sparklines
 from harness.suite import workers
 from harness.suite.deadlines import give_timeouts, item_timeout_s
-from harness.suite.outcome import exit_code, missing_requirements, nothing_judged, unmet_budgets, verdict_notes
+from harness.suite.outcome import (
+    HARNESS,
+    RIG,
+    capped_notes,
+    exit_code,
+    missing_requirements,
+    nothing_judged,
+    unmet_budgets,
+    verdict_notes,
+)
 from harness.suite.results import Results
 from harness.suite.session import SuiteSession
 from harness.suite.views import notes_of
@@ -52,6 +62,7 @@ class SuiteHooks:
         self._clock = time.monotonic()
         self._report: RunReport | None = None
         self._problem = ""
+        self._trace = ""
 
     # ---- before ------------------------------------------------------------------------------------
 
@@ -229,10 +240,22 @@ class SuiteHooks:
         if workers.is_worker(self.config):
             workers.to_controller(self.config, self.session, self.session.facts)
         elif self.session.run is not None:
-            self._report = self._assemble(int(exitstatus))
-            session.exitstatus = self._report.exit_code
-            self._write(self._report, self.session.run)
+            session.exitstatus = self._finish(int(exitstatus), self.session.run)
         return result
+
+    def _finish(self, status: int, run: Path) -> int:
+        """Report and files; the exit code. Lost results are a fault of the harness, not of the device."""
+        try:
+            self._report = self._assemble(status)
+            self._write(self._report, run)
+            return self._report.exit_code
+        except Exception as error:
+            self._problem = f"the results could not be written: {error!r}"
+            self._trace = traceback.format_exc()
+            code = RIG if self._report is not None and self._report.exit_code == RIG else HARNESS
+            if self._report is not None:
+                self._report.exit_code = code
+            return code
 
     def _assemble(self, status: int) -> RunReport:
         s = self.session
@@ -284,36 +307,37 @@ class SuiteHooks:
         broken = [t for t in self.results.tests if t.blame == "rig"]
         if broken:
             notes.append(f"rig fault in {broken[0].name}: {broken[0].message}; nothing is said about the device")
+        notes += capped_notes(self.results.metrics, self.session.config.current_limit_a)
         notes += verdict_notes(self.results.verdicts)
         return notes
 
     def _write(self, report: RunReport, run: Path) -> None:
-        """All files of the run. A problem here is one of the harness, and says so."""
-        try:
-            text = export.metrics_json(report)
-            export.write_text(run / "metrics.json", text)
-            trends = remember(run, json.loads(text), self.session.options.reports)
-            export.write_text(run / "metrics.csv", export.metrics_csv(report))
-            short = summary.markdown(report)
-            export.write_text(run / "summary.md", short)
-            if step := os.environ.get("GITHUB_STEP_SUMMARY"):
-                summary.append_to_step(short, step)
-            descriptions = {p.id: p.description for p in self.session.patterns}
-            export.write_text(run / "report.html", html.render(report, descriptions, trends))
-            xml = Path(str(self.config.option.xmlpath or ""))
-            if xml.is_file():
-                finish_junit(xml, report)
-                if xml.resolve() != (run / "junit.xml").resolve():
-                    shutil.copyfile(xml, run / "junit.xml")
-            if report.exit_code == 0 and self.session.options.keep != "all":
-                drop_frame_sentences(run / "console.log")
-            point_latest(run)
-        except Exception as error:
-            self._problem = f"the results could not be written: {error!r}"
-            raise
+        """All files of the run."""
+        text = export.metrics_json(report)
+        export.write_text(run / "metrics.json", text)
+        trends = remember(run, json.loads(text), self.session.options.reports)
+        export.write_text(run / "metrics.csv", export.metrics_csv(report))
+        short = summary.markdown(report)
+        export.write_text(run / "summary.md", short)
+        if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+            summary.append_to_step(short, step)
+        descriptions = {p.id: p.description for p in self.session.patterns}
+        export.write_text(run / "report.html", html.render(report, descriptions, trends))
+        xml = Path(str(self.config.option.xmlpath or ""))
+        if xml.is_file():
+            finish_junit(xml, report)
+            if xml.resolve() != (run / "junit.xml").resolve():
+                shutil.copyfile(xml, run / "junit.xml")
+        if report.exit_code == 0 and self.session.options.keep != "all":
+            drop_frame_sentences(run / "console.log")
+        point_latest(run)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The verdict table, and where the results are."""
+        if self._problem:
+            terminalreporter.section("the harness failed", red=True)
+            for line in [self._problem, *self._trace.splitlines()]:
+                terminalreporter.write_line(line)
         report = self._report
         if report is None:
             return

@@ -10,6 +10,7 @@ import pytest
 
 from harness.errors import Deadline, K1HilError
 from harness.report.model import TestResult
+from harness.timebase import Trust
 
 MOST_NAMED = 6
 GOOD, DUT, INTERRUPTED, HARNESS, REQUEST, NOTHING, RIG, MISSING = 0, 1, 2, 3, 4, 5, 10, 11
@@ -64,8 +65,11 @@ def missing_requirements(
             elif open_ones:
                 lacking.append(f"required verdict: {open_ones} of {len(verdicts)} are inconclusive")
         elif name == "latency":
-            if not any(m["name"].startswith("latency") for m in metrics):
-                lacking.append("required latency: no such metric")
+            means = [m for m in metrics if m["name"] == "latency_mean"]
+            if not means:
+                lacking.append("required latency: no mean latency was measured")
+            elif all((m.get("detail") or {}).get("trust") == Trust.RELATIVE_ONLY.value for m in means):
+                lacking.append("required latency: it is relative only, nothing ties the sound to the clock")
         elif not any(m["source"] == name for m in metrics):
             lacking.append(f"required {name}: no metric from it")
     return lacking
@@ -83,6 +87,18 @@ def nothing_judged(tests: Sequence[TestResult]) -> list[str]:
     if not tests or any(t.outcome != "skipped" for t in tests):
         return []
     return [f"nothing was judged: all {len(tests)} chosen tests were skipped; the first: {tests[0].message}"]
+
+
+def capped_notes(metrics: Sequence[dict[str, Any]], limit_a: float) -> list[str]:
+    """One sentence when the LED current limit dimmed what was measured: such values are those of the limit."""
+    capped = [m for m in metrics if (m.get("detail") or {}).get("capped_frames")]
+    if not capped:
+        return []
+    patterns = ", ".join(dict.fromkeys(m["pattern"] for m in capped if m["pattern"]))
+    return [
+        f"{len(capped)} of {len(metrics)} metrics were taken while led_current_limit_a = {limit_a:g} dimmed frames"
+        + (f" (capped): {patterns}" if patterns else " (capped)")
+    ]
 
 
 def verdict_notes(verdicts: Sequence[dict[str, Any]]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +43,11 @@ SESSION: pytest.StashKey[SuiteSession] = pytest.StashKey()
 
 
 class PatternInfo(NamedTuple):
-    """A pattern as its firmware declares it; ``audio_reactive`` is None when nobody said."""
+    """A pattern as its firmware declares it; ``audio_reactive`` and ``raw`` are None when nobody said."""
 
     id: str
     audio_reactive: bool | None
-    raw: bool
+    raw: bool | None
     description: str
 
 
@@ -158,7 +158,7 @@ class SuiteSession:
                 PatternInfo(p["id"], bool(p["audio_reactive"]), bool(p.get("raw")), str(p.get("description", "")))
                 for p in self.bundle.patterns
             ]
-        return [PatternInfo(name, None, False, "") for name in self.config.dut.patterns]
+        return [PatternInfo(name, None, None, "") for name in self.config.dut.patterns]
 
     def pattern(self, pattern_id: str) -> PatternInfo:
         """One of :attr:`patterns`."""
@@ -340,6 +340,11 @@ class SuiteSession:
             folder = self.run / "recordings" / name
             if name in self._recordings and not folder.exists():
                 self._recordings[name].save(folder)
+
+    def capped_frames(self, names: Iterable[str]) -> int:
+        """Frames that the current limit dimmed in these recordings, as far as anybody knows."""
+        known = (self._recordings[name].meta.get("capped_frames") for name in names if name in self._recordings)
+        return sum(count or 0 for count in known)
 
     def forget(self, name: str) -> None:
         """Drops a recording that only one test used from memory."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -82,7 +82,10 @@ class MetricBook:
 
     def __call__(self, metrics: Metric | Iterable[Metric]) -> None:
         """Notes metrics: they go to JUnit, ``metrics.json``, ``metrics.csv`` and the page."""
+        capped = self._session.capped_frames(notes_of(self._item).recordings)
         for metric in [metrics] if isinstance(metrics, Metric) else metrics:
+            if capped and "capped_frames" not in metric.detail:
+                metric = replace(metric, detail={**metric.detail, "capped_frames": capped})
             notes_of(self._item).metrics.append(plain(metric.to_json()))
             self._item.user_properties.append((metric.key, float(metric.value)))
             broken = self._session.gate.over_budget(metric)

@@ -83,7 +83,7 @@ class ScriptedRig:
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
         self.provenance = script.get("provenance", "simulated")
-        self.config = SimpleNamespace(kind="virtual")
+        self.config = SimpleNamespace(kind="virtual", current_limit_a=float(script.get("limit_a", 0.0)))
         self.profile = SimpleNamespace(name="quick")
         self.clock = ScriptedClock()
         self.port = ScriptedPort(self.clock, {k.encode(): v.encode() for k, v in script.get("answers", {}).items()})
@@ -127,9 +127,12 @@ class ScriptedRig:
         if "record" in self.script:
             raise _fault(self.script["record"])
         tap = self.script.get("tap", "good")
+        seconds = min(seconds, self.script.get("longest_s", 4.0))
         made = recording(
-            noise(int(min(seconds, 4.0) / 0.006), 1), pattern=pattern or "", stimulus=stimulus, wire=tap != "none"
+            noise(int(seconds / 0.006), 1), pattern=pattern or "", stimulus=stimulus, wire=tap != "none"
         )
+        if "capped" in self.script:
+            made.meta["capped_frames"] = self.script["capped"]
         if made.wire is not None and tap == "dead":
             made.wire = {name: column[:0] for name, column in made.wire.items()}
         _spoil(made, self.script.get("device", "good"))

@@ -27,6 +27,7 @@ def hil(suite_project: Any) -> Any:
         shutil.copytree(HIL / "golden", folder / "golden", dirs_exist_ok=True)
         return suite_project((HIL / f"{module}.py").read_text(), "-k", chosen, *arguments, **script)
 
+    run.path = Path(suite_project.path)  # type: ignore[attr-defined]
     run.document = lambda: json.loads(  # type: ignore[attr-defined]
         (Path(suite_project.path) / "reports" / "latest" / "metrics.json").read_text()
     )
@@ -87,3 +88,46 @@ def test_a_dead_wire_is_a_finding_of_the_device(hil: Any, tap: str) -> None:
     result = hil("test_wire", "test_", tap=tap)
     result.assert_outcomes(failed=4)
     assert result.ret == 1
+
+
+# ---- the current limit
+
+
+def test_a_picture_above_the_current_limit_is_skipped_with_both_figures(hil: Any) -> None:
+    result = hil("test_golden", "test_ramp", "-rs", limit_a=1.0, capped=50)
+    result.assert_outcomes(skipped=1)
+    told = "this picture draws 5.12 A, above led_current_limit_a = 1 of rig 'sim' (missing hardware)"
+    result.stdout.fnmatch_lines([f"*{told}*"])
+
+
+@pytest.mark.parametrize("limit", [0.0, 5.13, 20.0])
+def test_a_picture_within_the_limit_must_not_be_dimmed(hil: Any, limit: float) -> None:
+    result = hil("test_golden", "test_ramp", limit_a=limit, capped=7)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*7 frames were dimmed although the picture draws less than the current limit*"])
+
+
+def test_frames_that_were_dimmed_draw_what_the_limit_allows(hil: Any) -> None:
+    result = hil("test_patterns", "test_pattern_obeys_brightness and lively", limit_a=12.0, capped=900)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*900 frames were dimmed, but only 0 draw the 12 A allowed*"])
+
+
+def test_metrics_and_report_say_that_frames_were_dimmed(hil: Any) -> None:
+    result = hil("test_patterns", "test_pattern_lit", limit_a=12.0, capped=900)
+    result.assert_outcomes(passed=2)
+    document = hil.document()
+    assert [m["detail"]["capped_frames"] for m in document["metrics"]] == [900, 900]
+    assert any("2 of 2 metrics were taken while led_current_limit_a = 0 dimmed" in n for n in document["notes"])
+
+
+def test_what_no_manifest_declares_is_not_judged(hil: Any) -> None:
+    rigs = hil.path / "rigs" / "sim.toml"
+    rigs.write_text('kind = "virtual"\n[dut]\npatterns = ["prism", "hil_flash"]\n')
+    result = hil("test_patterns", "test_pattern", "--no-flash", "-rs", firmware=False, longest_s=20.0)
+    # Lit and moving is asked of all; whether it listens, or is mirrored, only the manifest can say.
+    result.assert_outcomes(passed=4, skipped=8)
+    assert result.ret == 0
+    result.stdout.fnmatch_lines(["*not judged: without a manifest nobody says whether this pattern listens*"])
+    measured = {m["pattern"] for m in hil.document()["metrics"] if m["name"] == "reaction_strength"}
+    assert measured == {"prism", "hil_flash"}

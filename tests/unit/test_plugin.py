@@ -135,6 +135,27 @@ def test_harness_error(suite_project: Any) -> None:
     assert next(junit(suite_project).iter("failure")).get("type") == "harness"
 
 
+def test_lost_results_are_a_fault_of_the_harness(suite_project: Any) -> None:
+    tests = """
+from harness.suite import hooks
+def test_bad(rig): assert False
+def test_break():
+    def refuse(*a, **k): raise OSError("disk full")
+    hooks.export.write_text = refuse
+"""
+    result = suite_project(tests, apart=True)
+    assert result.ret == 3
+    result.stdout.fnmatch_lines(["*the harness failed*", "*results could not be written: OSError('disk full')*",
+                                 "*sim: harness error*"])  # fmt: skip
+
+
+def test_equal_names_keep_their_own_blame(suite_project: Any) -> None:
+    (Path(suite_project.path) / "tests_hil" / "test_other.py").write_text("def test_a(rig): {}['missing']\n")
+    suite_project("class TestIt:\n    def test_a(self, rig): assert False\n", apart=True)
+    blames = {c.get("classname"): c.find("failure").get("type") for c in junit(suite_project).iter("testcase")}
+    assert blames == {"tests_hil.test_it.TestIt": "dut", "tests_hil.test_other": "harness"}
+
+
 def test_a_test_that_hangs_is_no_finding_about_the_device(suite_project: Any) -> None:
     tests = "import pytest, time\n@pytest.mark.timeout(0.2)\ndef test_a(rig): time.sleep(20)\ndef test_b(rig): pass\n"
     result = suite_project(tests, apart=True)

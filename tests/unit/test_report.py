@@ -174,12 +174,15 @@ def test_junit_gets_blame_and_conditions(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
     path.write_text(
         '<testsuites><testsuite name="pytest">'
-        '<testcase name="test_slow[bloom]"><failure message="m">x</failure></testcase>'
-        '<testcase name="test_gone"><error message="e">y</error></testcase></testsuite></testsuites>'
+        '<testcase classname="tests_hil.test_t" name="test_slow[bloom]"><failure message="m">x</failure></testcase>'
+        '<testcase classname="tests_hil.test_other" name="test_gone"><error message="z">z</error></testcase>'
+        '<testcase classname="pre.tests_hil.test_t" name="test_gone"><error message="e">y</error></testcase>'
+        "</testsuite></testsuites>"
     )
     finish_junit(path, sample_report())
     root = ET.parse(path).getroot()
-    assert root.find(".//failure").get("type") == "dut" and root.find(".//error").get("type") == "rig"
+    assert root.find(".//failure").get("type") == "dut"
+    assert [e.get("type") for e in root.findall(".//error")] == [None, "rig"]
     properties = {p.get("name"): p.get("value") for p in root.findall("./testsuite/properties/property")}
     assert properties["rig"] == "sim" and properties["seed"] == "7" and properties["firmware.version"] == "1.0"
 

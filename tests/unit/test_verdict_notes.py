@@ -41,6 +41,19 @@ def test_a_required_verdict_lacks_what_is_open_but_not_what_is_new() -> None:
     assert missing_requirements([], [], [NONE]) == []
 
 
+def latency(name: str, trust: str) -> dict[str, Any]:
+    return {"name": name, "source": "wire", "detail": {"trust": trust}}
+
+
+def test_a_required_latency_is_an_absolute_mean() -> None:
+    counted = latency("latency_events_missed", "min-RTT")
+    assert missing_requirements(["latency"], [counted], []) == ["required latency: no mean latency was measured"]
+    (said,) = missing_requirements(["latency"], [counted, latency("latency_mean", "relative only")], [])
+    assert "relative only" in said
+    assert missing_requirements(["latency"], [latency("latency_mean", "min-RTT")], []) == []
+    assert missing_requirements(["latency"], [latency("latency_mean", "reference LED")], []) == []
+
+
 def test_a_run_that_judged_nothing_is_not_good() -> None:
     skipped, passed = TestResult("t::a", "skipped", message="no audio"), TestResult("t::b", "passed")
     assert nothing_judged([]) == [] and nothing_judged([skipped, passed]) == []
