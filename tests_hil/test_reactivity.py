@@ -56,8 +56,9 @@ def test_commands_reach_the_light(rig, suite, record, param, metric):
     assert light.apart(light.level) < 0.05, f"light goes as {light}"
 
 
+@pytest.mark.long
 @pytest.mark.needs("audio")
-@pytest.mark.parametrize("pattern", ["spectrum", pytest.param("vu", marks=pytest.mark.long)])
+@pytest.mark.parametrize("pattern", ["spectrum", "vu"])
 def test_the_first_sound_after_a_long_silence(record, metric, pattern):
     """Nothing may have gone to sleep so deeply that it oversleeps the first beat."""
     seen = record(silence_then_tone(), pattern=pattern)
