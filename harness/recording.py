@@ -41,6 +41,7 @@ _ARRAYS = "streams.npz"
 _AUDIO = "audio.flac"
 _CONSOLE = "console.txt"
 _LIGHT = "light.npz"
+_FILM = "camera.mp4"
 _VIDEO_ARRAYS = ("sums", "spread", "level", "curve", "dark", "matrix")
 _LIGHT_ARRAYS = ("host_ns", "stamp_ns", "number", "light", "clipped", "xy", "white", "tone", "matrix", "reference")
 _READ_ERRORS = (
@@ -155,6 +156,7 @@ class Recording:
         console: (host_ns, text) per line, without frame and pixel sentences.
         events: beats and onsets the device reported: ``{"kind", "t_us", …}``, and marks of the harness.
         clock_fits: device clocks on the host clock by name; ``device`` maps ``t_us``.
+        film: compressed video of what the camera saw, for eyes; saving takes a copy along. None without one.
     """
 
     meta: dict[str, Any]
@@ -166,6 +168,7 @@ class Recording:
     events: list[dict[str, Any]] = field(default_factory=list)
     clock_fits: dict[str, ClockFit] = field(default_factory=dict)
     light: Light | None = None
+    film: Path | None = None
 
     @property
     def n_frames(self) -> int:
@@ -211,6 +214,8 @@ class Recording:
             head["audio"] = {"rate_hz": self.audio.rate_hz, "start_ns": self.audio.start_ns}
         if self.light is not None:
             _write_light(folder / _LIGHT, self.light)
+        if self.film is not None and self.film.is_file():
+            shutil.copyfile(self.film, folder / _FILM)
         lines = "".join(f"{ns}\t{_one_line(text)}\n" for ns, text in self.console)
         (folder / _CONSOLE).write_text(lines, encoding="utf-8")
         (folder / _META).write_text(json.dumps(head, indent=1, allow_nan=False), encoding="utf-8")
@@ -247,6 +252,7 @@ class Recording:
             head["events"],
             fits,
             light,
+            folder / _FILM if (folder / _FILM).is_file() else None,
         )
         _check_shapes(recording, folder)
         return recording

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from k1 import FRAME_PERIOD_US, LEAST_FPS, LONGEST_GAP_US, paced
 
-from harness.analysis.frames import busy_us, fps, frame_metrics, lost_records
+from harness.analysis.frames import busy_us, fps, frame_metrics, lost_records, pacing_metrics
 from harness.metric import pooled
 
 JUDGED = {"render_us_mean", "quantize_us_mean", "fps", "heap_free_least"}
@@ -21,6 +21,7 @@ def test_frame_rate(shows, metric):
     for recording in shows:
         paced(recording)
     metric([m for m in pooled([frame_metrics(r) for r in shows]) if m.name not in JUDGED])
+    metric(pooled([pacing_metrics(r) for r in shows]))
     assert min(fps(r) for r in shows) >= LEAST_FPS
 
 

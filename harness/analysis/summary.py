@@ -236,6 +236,8 @@ def _apart(recording: Recording) -> list[Metric]:
 
 def _still(recording: Recording) -> list[Metric]:
     colour = still_colour(recording)
+    if colour is None:
+        return []
     folded = centre(recording)
-    metrics = colour_metrics(recording, colour) if colour is not None else []
+    metrics = colour_metrics(recording, colour)
     return metrics + (centre_metrics(recording, folded) if folded is not None else [])

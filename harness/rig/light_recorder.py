@@ -41,6 +41,7 @@ class LightRecorder:
         self._reference: list[float] = []
         self._wide = calibration.wide() if calibration.video is not None else None
         self._sums: list[npt.NDArray[np.float64]] = []
+        self.video = video
         self._video = _Video(video, calibration) if video is not None else None
         camera.drop_waiting()
 

@@ -188,6 +188,7 @@ def _record_once(
     recording = _collect(rig, stimulus, seconds, pattern, span, end_ns, pairs)
     recording.wire = wire.frames(span.t0_ns, end_ns)
     recording.light = light.finish(span.t0_ns, end_ns) if light is not None else None
+    recording.film = light.video if light is not None else None
     recording.meta["sound"] = report.to_json() if report is not None else None
     if commands:
         recording.meta["commands"] = asked
@@ -261,8 +262,15 @@ def _light_recorder(rig: Capturing, streams: tuple[str, ...]) -> LightRecorder |
     if "camera" not in streams or rig.calibration is None:
         return None
     camera = rig.camera
-    video = rig.folder / "camera.mp4" if rig.config.camera.video else None
+    video = _new_video(rig.folder) if rig.config.camera.video else None
     return LightRecorder(camera, rig.calibration, video) if camera is not None else None
+
+
+def _new_video(folder: Path) -> Path:
+    """A name no recording of this folder has used: ``camera.mp4``, ``camera-2.mp4`` and so on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = sum(1 for _ in folder.glob("camera*.mp4"))
+    return folder / ("camera.mp4" if not taken else f"camera-{taken + 1}.mp4")
 
 
 def _let_pass(

@@ -135,7 +135,7 @@ def _keys(stored: Any) -> list[str]:
 def _named(tree: ast.AST) -> list[tuple[str, str | None]]:
     out = []
     for call in (n for n in ast.walk(tree) if isinstance(n, ast.Call)):
-        at = {"Metric": 0, "_metric": 1, "_count": 1, "note": 2}.get(getattr(call.func, "id", ""))
+        at = {"Metric": 0, "made": 0, "_metric": 1, "_count": 1, "note": 2}.get(getattr(call.func, "id", ""))
         name = _text(call.args[at]) if at is not None and len(call.args) > at else ""
         if name:
             words = [word for word in map(_text, call.args) if word in ("lower", "higher", "none")]
@@ -153,6 +153,6 @@ def _text(node: ast.AST) -> str:
 
 def _filled(part: ast.AST) -> str:
     written = ast.unparse(part)
-    fill = {"prefix": "latency", "band": "80", "bpm": "128", "q": "50", "kind": "rise", "stage": "render_us",
-            "name": "render_us", "source": "camera"}  # fmt: skip
+    fill = {"prefix": "latency", "band": "80", "hz": "80", "bpm": "128", "q": "50", "kind": "rise",
+            "stage": "render_us", "name": "render_us", "source": "camera"}  # fmt: skip
     return next(value for word, value in fill.items() if word in written)

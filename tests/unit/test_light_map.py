@@ -52,3 +52,13 @@ def test_map(capsys):
             print(f"\nseed {seed}: pitch {scene.pitch:.2f} px, rms {rms:.3f}, max {error.max():.3f} px", end="")
         assert set(found.named("dead")) == set(zip(*map(np.ndarray.tolist, np.nonzero(scene.dead)), strict=True))
         assert rms <= 0.15 and error.max() < 1
+
+
+@pytest.mark.parametrize("swap", [[(40, 41)], [(30, 120)], [(10, 11), (70, 75)]])
+def test_swapped_leds_are_named_and_nobody_else(swap):
+    scene = Scene(np.random.default_rng(5), swap=swap, dead=0.0)
+    found = mapped(scene)
+    assert set(found.named("swapped")) == {(0, led) for pair in swap for led in pair}
+    assert found.usable.sum() >= 320 - 2 * len(swap)
+    for pair in swap:
+        assert all(any(str(led) in note for note in found.notes) for led in pair), found.notes
