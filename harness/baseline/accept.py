@@ -62,7 +62,7 @@ def accept(
     failed = [str(run) for run, d in zip(runs, documents, strict=True) if _failed(d)]
     if failed and not force:
         raise BadRequest("a failed run is no baseline", evidence=", ".join(failed), remedy="use a good run, or --force")
-    samples = pooled(documents)
+    samples = pooled(documents, mixed=exact)
     if exact:
         samples = [s for s in samples if s.alike and len(s.values) >= EXACT_RUNS]
     if not samples:
@@ -71,8 +71,12 @@ def accept(
     return _write(documents[0], samples, reason, rig_dir, today or date.today(), _seeds(documents))
 
 
-def pooled(documents: Sequence[dict[str, Any]]) -> list[Samples]:
+def pooled(documents: Sequence[dict[str, Any]], *, mixed: bool = False) -> list[Samples]:
     """The values of each judged metric over all runs of different seeds, ordered by key.
+
+    Args:
+        mixed: a metric that was measured by different streams (a camera, and telemetry where the camera fell short) is
+            left out; else it is refused.
 
     Raises:
         BadRequest: more values than a baseline holds, or values of different streams.
@@ -80,6 +84,7 @@ def pooled(documents: Sequence[dict[str, Any]]) -> list[Samples]:
     values: dict[str, list[float]] = defaultdict(list)
     units: dict[str, tuple[str, str]] = {}
     seen: set[tuple[str, int]] = set()
+    apart: set[str] = set()
     for document in documents:
         seed = document.get("seed")
         judged = {v["key"] for v in document.get("verdicts", [])}
@@ -92,11 +97,13 @@ def pooled(documents: Sequence[dict[str, Any]]) -> list[Samples]:
                 values[key] += [float(v) for v in given]
                 kind = (str(metric.get("unit", "")), str(metric.get("source", "")))
                 if units.setdefault(key, kind) != kind:
+                    apart.add(key)
+                if key in apart and not mixed:
                     raise BadRequest(f"the runs differ in unit or source of {key}", got=f"{units[key]} and {kind}")
     longest = max(map(len, values.values()), default=0)
     if longest > MAX_SAMPLES:
         raise BadRequest("too many runs for a baseline", expected=f"at most {MAX_SAMPLES}", got=str(longest))
-    return [Samples(key, units[key][0], tuple(values[key]), units[key][1]) for key in sorted(values)]
+    return [Samples(key, units[key][0], tuple(values[key]), units[key][1]) for key in sorted(values.keys() - apart)]
 
 
 def _refuse_mixture(documents: list[dict[str, Any]]) -> None:

@@ -152,6 +152,18 @@ def test_exact_takes_only_what_never_differs_in_at_least_ten_runs(tmp_path: Path
     assert [s.key for s in accept(runs, tmp_path, reason=WHY, exact=True).samples] == ["bloom/render_us_mean"]
 
 
+def test_exact_leaves_out_what_was_measured_in_two_ways(tmp_path: Path) -> None:
+    """A camera that fell short once: telemetry stands in, which is another measure."""
+    judged = [{"key": "bloom/render_us_mean", "word": "unchanged"}, {"key": "bloom/seen", "word": "unchanged"}]
+    runs = []
+    for i in range(10):
+        seen = metric(5.0, name="seen") | {"source": "telemetry" if i == 7 else "camera"}
+        runs.append(run_folder(tmp_path / f"r{i}", 1.0, i, metrics=[metric(100.0), seen], verdicts=judged))
+    with pytest.raises(BadRequest, match="differ in unit or source of bloom/seen"):
+        accept(runs, tmp_path, reason=WHY)
+    assert [s.key for s in accept(runs, tmp_path, reason=WHY, exact=True).samples] == ["bloom/render_us_mean"]
+
+
 def test_a_run_that_only_regressed_can_be_accepted(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "a", 1.0, 1, exit_code=1, tests=[{"outcome": "failed", "regressed": True}])
     assert accept([run], tmp_path, reason=WHY).samples

@@ -155,4 +155,4 @@ def _filled(part: ast.AST) -> str:
     written = ast.unparse(part)
     fill = {"prefix": "latency", "band": "80", "hz": "80", "bpm": "128", "q": "50", "kind": "rise",
             "stage": "render_us", "name": "render_us", "source": "camera"}  # fmt: skip
-    return next(value for word, value in fill.items() if word in written)
+    return next((value for word, value in fill.items() if word in written), f"<{written}>")
