@@ -63,6 +63,6 @@ def test_the_first_sound_after_a_long_silence(record, metric, pattern):
     """Nothing may have gone to sleep so deeply that it oversleeps the first beat."""
     seen = record(silence_then_tone(), pattern=pattern)
     found = onset_after_silence(seen)
-    assert found is not None, "the light does not answer the sound"
+    assert found is not None, "the light does not answer the sound, or hardly any frame was sent"
     metric(onset_metrics(seen, found))
     assert 0.0 <= found.dead_ms + found.clock_ms and found.first_ms < LONGEST_ONSET_MS

@@ -116,6 +116,10 @@ def test_what_light_does_by_itself_is_no_answer() -> None:
     assert found is not None and found.dead_ms >= 29.9
     assert onset_after_silence(answering(30.0, 1.0, to=0.1)) is None
     assert onset_after_silence(answering(30.0, 1.0, to=0.14, wobble=0.05)) is None
+    sparse = answering(30.0, 1.0)
+    assert sparse.wire is not None
+    sparse.wire = {name: column[::40] for name, column in sparse.wire.items()}
+    assert onset_after_silence(sparse) is None, "too few frames to tell"
     short = recording(np.zeros((300, 160, 3), np.uint8), stimulus=tone(1000.0, 1.0))
     with pytest.raises(ValueError, match="5 s of silence"):
         onset_after_silence(short)
