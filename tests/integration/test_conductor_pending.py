@@ -58,6 +58,12 @@ def test_a_board_that_was_off_gets_the_newest_update(
                 late = through(lab, "firmware-delivery", firmware="old", sha256=image_sha256(old), waiting=True)
                 assert (late["status"], late["output"]["verdict"]) == ("COMPLETED", "superseded"), lab.log()
                 assert through(lab, "device-health")["output"]["delivery"] is None
+                # But where it has landed before that, in an attempt that died, its health is still to be seen.
+                updates.put(board["mac"], old, "somebody else")
+                landed = through(lab, "firmware-delivery", firmware="new", sha256=extended.sha256, waiting=True)
+                assert (landed["status"], landed["output"]["verdict"]) == ("COMPLETED", "pass"), lab.log()
+                waits = updates.get(board["mac"])
+                assert waits is not None and waits["name"] == "old" and updates.drop(board["mac"], image_sha256(old))
                 # A person brings the one before back, without a word of which image is ill.
                 back = through(lab, "firmware-rollback")
                 assert (back["status"], back["output"]["running"]) == ("COMPLETED", image_sha256(old)), lab.log()

@@ -376,26 +376,3 @@ def test_inputs_are_bounded() -> None:
     assert names({"n": "a, b"}, "n") == names({"n": ["a", "b"]}, "n") == ["a", "b"]
     with pytest.raises(BadRequest):
         names({"n": ["a"] * 30}, "n")
-
-
-@pytest.mark.parametrize(
-    ("name", "output", "counted"),
-    [
-        ("k1_deploy", {"verdict": "pass", "outcome": "deployed", "way": "ota", "seconds": 9.0},
-         [("deploy", "bench", "ota", "success", 9.0)]),
-        ("k1_deploy", {"verdict": "fail", "outcome": "ill", "way": "serial", "seconds": 2.0},
-         [("deploy", "bench", "serial", "failure", 2.0)]),
-        ("k1_deploy", {"verdict": "pending", "outcome": "pending", "way": "none"}, []),
-        ("k1_deploy", {"verdict": "skipped", "outcome": "superseded"}, []),
-        ("k1_suite", {"verdict": "fail"}, [("verdict", "bench", "fail")]),
-        ("k1_nightly", {"verdict": "inconclusive"}, [("verdict", "bench", "inconclusive")]),
-    ],
-)  # fmt: skip
-def test_what_is_counted_of_an_outcome(
-    name: str, output: dict, counted: list, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple] = []
-    for what in ("deploy", "verdict"):
-        monkeypatch.setattr(worker.metrics, what, lambda *words, what=what: seen.append((what, *words)))
-    worker._count(name, "bench", Outcome("COMPLETED", output))
-    assert seen == counted

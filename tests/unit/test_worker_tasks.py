@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from scripted_rig import make_firmware
 
+from harness.conductor import worker
+from harness.conductor.outcome import Outcome
 from harness.conductor.tasks.build import clean, compile_, metrics, store
 from harness.conductor.tasks.patterns import SPEC_FILE, generate_pattern
 from harness.conductor.tasks.spec import Context
@@ -146,3 +148,26 @@ def test_a_second_attempt_at_a_tuning_is_another_result(context: Context) -> Non
     told = {"created": "1", "rig": "sim", "patterns": {"pulse": {"params": {}}}}
     names = {store_result(context.firmware.store, "", {**told, "created": t}).name for t in ("1", "2", "2")}
     assert len(names) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "counted"),
+    [
+        ("k1_deploy", {"verdict": "pass", "outcome": "deployed", "way": "ota", "seconds": 9.0},
+         [("deploy", "bench", "ota", "success", 9.0)]),
+        ("k1_deploy", {"verdict": "fail", "outcome": "ill", "way": "serial", "seconds": 2.0},
+         [("deploy", "bench", "serial", "failure", 2.0)]),
+        ("k1_deploy", {"verdict": "pending", "outcome": "pending", "way": "none"}, []),
+        ("k1_deploy", {"verdict": "skipped", "outcome": "superseded"}, []),
+        ("k1_suite", {"verdict": "fail"}, [("verdict", "bench", "fail")]),
+        ("k1_nightly", {"verdict": "inconclusive"}, [("verdict", "bench", "inconclusive")]),
+    ],
+)  # fmt: skip
+def test_what_is_counted_of_an_outcome(
+    name: str, output: dict, counted: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple] = []
+    for what in ("deploy", "verdict"):
+        monkeypatch.setattr(worker.metrics, what, lambda *words, what=what: seen.append((what, *words)))
+    worker._count(name, "bench", Outcome("COMPLETED", output))
+    assert seen == counted

@@ -24,18 +24,21 @@ def deploy(inputs: Mapping[str, Any], context: Context) -> Outcome:
 
     store, began = context.firmware, time.monotonic()
     expected, updates = sha256(inputs, "expected_sha256"), PendingUpdates(store)
-    if flag(inputs, "waiting", False) and not _waits(context, updates, expected):
-        return completed({"deployed": False, "outcome": "superseded"}, "skipped", "it does not wait any more")
+    superseded = flag(inputs, "waiting", False) and not _waits(context, updates, expected)
     artifact = stored(store, name(either(inputs, "firmware", "name"), "firmware"), expected)
     way = text(inputs, "way", "auto", 10)
     if way not in ("auto", "ota", "serial"):
         raise BadRequest(f"unknown way '{way}'", expected="auto, ota or serial")
     options = Options(way, flag(inputs, "rollback", True), flag(inputs, "again", False))  # type: ignore[arg-type]
     gone = why_away(context)
+    if gone and superseded:
+        return _superseded()
     if gone and flag(inputs, "queue_offline", True):
         return _keep_for_later(context, artifact, gone)
     with context.open_rig() as rig, context.scratch() as work:
-        rig.probe()
+        before = rig.probe()
+        if superseded and (before is None or before.sha256 != expected):
+            return _superseded()  # where it has landed in an attempt before this one, its health is still to be seen
         waited = updates.get(rig.mac) if rig.mac else None
         done = transfer(rig, artifact, store, work, options, tell=context.tell)
         kept_old = done.running == done.before != "" and not done.rolled_back
@@ -44,7 +47,7 @@ def deploy(inputs: Mapping[str, Any], context: Context) -> Outcome:
         # What the device got is newer than what waited for it; what it refused it would refuse again. An update that
         # arrived waits until its health is known: an attempt that is repeated must find it.
         refused = kept_old and not done.deployed
-        if waited is not None and refused == (waited["image_sha256"] == expected):
+        if waited is not None and not superseded and refused == (waited["image_sha256"] == expected):
             updates.drop(rig.mac, str(waited["image_sha256"]))
     output = {
         "deployed": done.deployed, "pending": False, "name": artifact.name, "firmware": artifact.name,
@@ -100,6 +103,10 @@ def _known_mac(context: Context, updates: Any) -> str:
 
     config = load_config(context.rig, context.rig_dir)
     return str(config.dut.mac or config.console.mac or updates.mac_of(context.rig))
+
+
+def _superseded() -> Outcome:
+    return completed({"deployed": False, "outcome": "superseded"}, "skipped", "it does not wait any more")
 
 
 def _waits(context: Context, updates: Any, expected: str) -> bool:
