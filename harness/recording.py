@@ -6,6 +6,7 @@ A recording holds what an observer of the device could know. Settings and truth 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -49,6 +50,8 @@ _READ_ERRORS = (
 )  # fmt: skip
 MAX_META_BYTES = 64 << 20
 MAX_CONSOLE_BYTES = 256 << 20
+# A night's soak is 600 000 frame records of 60 bytes; ten minutes with pixels and both wires are 150 MB.
+MAX_UNPACKED_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -232,6 +235,7 @@ class Recording:
         head = _read_head(folder)
         streams: dict[str, Columns] = {"frames": {}, "pixels": {}, "wire": {}}
         try:
+            _refuse_bomb(folder / _ARRAYS)
             with np.load(folder / _ARRAYS, allow_pickle=False) as arrays:
                 for name in arrays.files:
                     stream, column = name.split(".", 1)
@@ -269,6 +273,7 @@ def _write_light(path: Path, light: Light) -> None:
 def _read_light(path: Path) -> Light | None:
     if not path.is_file():
         return None
+    _refuse_bomb(path)
     with np.load(path, allow_pickle=False) as arrays:
         values = {name: arrays[name] for name in _LIGHT_ARRAYS if name in arrays.files}
         video = _read_video(arrays)
@@ -330,10 +335,32 @@ def _read_head(folder: Path) -> dict[str, Any]:
 def _read_audio(folder: Path, head: dict[str, Any] | None) -> Audio | None:
     if head is None:
         return None
+    told = soundfile.info(folder / _AUDIO)
+    if told.frames * told.channels * 4 > MAX_UNPACKED_BYTES:
+        raise ValueError(f"audio of {told.frames} samples is too long: at most {MAX_UNPACKED_BYTES} bytes unpacked")
     samples, rate = soundfile.read(folder / _AUDIO, dtype="float32")
     if rate != head["rate_hz"] or samples.ndim != 1:
         raise ValueError(f"audio of {rate} Hz and shape {samples.shape}, the head says {head['rate_hz']} Hz mono")
     return Audio(samples, int(rate), int(head["start_ns"]))
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Refuses arrays that would take more memory than any recording does, before a byte of them is unpacked.
+
+    Raises:
+        ValueError: it would, or an array claims to be larger than what is stored of it.
+    """
+    with zipfile.ZipFile(path) as packed:
+        total = sum(member.file_size for member in packed.infolist())
+        if total > MAX_UNPACKED_BYTES:
+            raise ValueError(f"{path.name} holds {total} bytes unpacked, at most {MAX_UNPACKED_BYTES} are read")
+        for member in packed.infolist():
+            with packed.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, kind = read(file)
+            if math.prod(shape) * kind.itemsize > member.file_size:
+                raise ValueError(f"{path.name}: {member.filename} claims the shape {shape}, its file is smaller")
 
 
 def _read_console(path: Path) -> list[tuple[int, str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from harness.bench.payload import Child
 from harness.errors import HarnessFault
 
 READY_DEADLINE_S = 5.0
+_MOST_SILENCES = 30
 _MOST_OUTPUT = 256 * 1024 * 1024  # bytes one grant may produce; more is a child that never comes back
 
 
@@ -57,7 +59,8 @@ class RunningApp:
         start: body of START.
         microphone: its words are sent ahead of each grant.
         sinks: receive what comes out.
-        wall_deadline_s: longest wall time a grant may take.
+        wall_deadline_s: longest wall time without a word of the process; a grant takes 30 times that at most. A hung
+            process is silent; one that talks may only be on a busy machine.
         evidence: where to look when it goes wrong, for fault messages.
     """
 
@@ -132,6 +135,7 @@ class RunningApp:
 
     def _pump(self, deadline_s: float, until: int) -> None:
         """Handles frames until one of type ``until`` or a RESET."""
+        end_s = time.monotonic() + _MOST_SILENCES * deadline_s
         self._sock.settimeout(deadline_s)
         budget = _MOST_OUTPUT
         while True:
@@ -146,8 +150,8 @@ class RunningApp:
             if got == 0:
                 raise self._died()
             budget -= got
-            if budget < 0:
-                raise self._stuck(deadline_s)
+            if budget < 0 or time.monotonic() > end_s:
+                raise self._stuck(_MOST_SILENCES * deadline_s)
 
     def _handle(self, until: int) -> bool:
         """Works off whole frames in the buffer; True when the awaited one or a RESET was among them."""
@@ -214,7 +218,7 @@ class RunningApp:
         return HarnessFault(
             "child stuck outside the model",
             expected=f"an answer within {deadline_s:g} s of wall time",
-            got=f"none; device time stands at {self.now_ns} ns",
+            got=f"not the one awaited; device time stands at {self.now_ns} ns",
             evidence=self._evidence,
             remedy="a loop without a basic-block hook, or a machine far too busy; attach a debugger to the process",
         )

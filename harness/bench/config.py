@@ -67,7 +67,7 @@ class BoardConfig(BaseModel):
     rssi_dbm: int = Field(default=-52, ge=-127, le=0)
 
     heap_bytes: int = Field(default=320 * 1024, ge=16 * 1024, le=8 * 1024 * 1024)
-    wall_deadline_s: float = Field(default=10.0, gt=0.0, le=600.0, description="longest wall time one grant may take")
+    wall_deadline_s: float = Field(default=10.0, gt=0.0, le=600.0, description="longest silence in one grant")
     grant_ms: float = Field(default=50.0, ge=0.1, le=1_000.0, description="longest slice of virtual time")
     pace_ms: float = Field(default=8.0, ge=1.0, le=100.0, description="slice of device time in wall mode")
     light_tap_frames: int = Field(default=60_000, ge=1, le=2_000_000, description="frames kept until taken")

@@ -74,7 +74,9 @@ class PayloadChild:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait()
+        # SIGKILL cannot be refused, but a process held up in the kernel ends late: it is left to itself then.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=_GONE_S)
         self.sock.close()
         _alive.discard(self)
 
@@ -86,6 +88,7 @@ class PayloadChild:
         return f"process {self.pid} ended by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
 
 
+_GONE_S = 10.0
 _alive: weakref.WeakSet[PayloadChild] = weakref.WeakSet()
 
 

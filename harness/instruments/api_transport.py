@@ -21,6 +21,11 @@ RATE_LIMIT_TRIES = 5
 MAX_WINDOW_S = 10.0
 DEFAULT_WINDOW_MS = 200
 MAX_BODY_BYTES = 4 << 20
+# A whole answer may take so many times what one read may.
+WHOLE_ANSWER = 4
+DEFAULT_READ_S = 5.0
+# Say how the body was packed on the way; it is unpacked now.
+_OF_THE_WIRE = {"content-encoding", "content-length", "transfer-encoding"}
 
 
 class ApiTransport:
@@ -56,14 +61,15 @@ class ApiTransport:
 
         Raises:
             RigFault: no connection.
-            DutFailure: connected, but no answer in time or a broken one.
+            DutFailure: connected, but no answer in time, a broken one, or one without end.
             FlashingForbidden: it selects a pattern that flashes, which this rig does not allow.
         """
         content = raw if raw is not None else None if method == "GET" else json.dumps(payload or {}).encode()
         self.guard.request(path, content)
         headers = {"Content-Type": "application/json"} if content is not None else {}
         try:
-            return self.client.request(method, path, content=content, params=params, headers=headers)
+            with self.client.stream(method, path, content=content, params=params, headers=headers) as response:
+                return self._whole(method, path, response)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise RigFault(
                 f"no connection to the device's API at {self.client.base_url}",
@@ -77,6 +83,23 @@ class ApiTransport:
                 got=str(error) or type(error).__name__,
                 evidence=str(self.client.base_url),
             ) from error
+
+    def _whole(self, method: str, path: str, response: httpx.Response) -> httpx.Response:
+        """The answer with its body, which ends within bounds of size and time; httpx bounds each read alone."""
+        limit_s = WHOLE_ANSWER * (self.client.timeout.read or DEFAULT_READ_S)
+        end_ns = self.clock.now_ns() + round(limit_s * 1e9)
+        body = bytearray()
+        for piece in response.iter_bytes():
+            body += piece
+            if len(body) > MAX_BODY_BYTES:
+                raise BadAnswer(f"{method} {path} answers without end", expected=f"at most {MAX_BODY_BYTES} bytes")
+            if self.clock.now_ns() > end_ns:
+                raise DutFailure(
+                    f"the answer to {method} {path} does not end", expected=f"all of it within {limit_s:g} s",
+                    got=f"{len(body)} bytes", evidence=str(self.client.base_url),
+                )  # fmt: skip
+        kept = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in _OF_THE_WIRE]
+        return httpx.Response(response.status_code, headers=kept, content=bytes(body), request=response.request)
 
     def call(self, method: str, path: str, *, payload: Any = None, params: Mapping[str, Any] | None = None) -> Any:
         """One request whose JSON object is returned; rate limits are waited out.
@@ -133,7 +156,7 @@ class ApiTransport:
         if not response.is_success:
             _judge("GET", path, response)
         kind = response.headers.get("content-type", "")
-        if not kind.startswith("text/plain") or len(response.content) > MAX_BODY_BYTES:
+        if not kind.startswith("text/plain"):
             raise BadAnswer(f"GET {path} answers without plain text", expected="text/plain", got=kind[:80])
         return response.text
 
@@ -158,10 +181,6 @@ def _hint_ms(response: httpx.Response, name: str) -> int | None:
 
 
 def _judge(method: str, path: str, response: httpx.Response) -> Any:
-    if len(response.content) > MAX_BODY_BYTES:
-        raise BadAnswer(
-            f"{method} {path} answers with {len(response.content)} bytes", expected=f"at most {MAX_BODY_BYTES}"
-        )
     try:
         body = response.json()
     except (ValueError, RecursionError):

@@ -125,6 +125,16 @@ class FirmwareBundle:
         }  # fmt: skip
 
 
+# The first field names an entry.
+_PATTERN: dict[str, tuple[type, ...]] = {
+    "id": (str,), "audio_reactive": (bool,), "index": (int,), "raw": (bool,), "description": (str,),
+}  # fmt: skip
+_PARAM: dict[str, tuple[type, ...]] = {
+    "name": (str,), "min": (int, float, bool), "max": (int, float, bool), "default": (int, float, bool),
+}  # fmt: skip
+_OPTIONAL = {"index", "raw", "description"}
+
+
 def _read_manifest(path: Path, image: EspImage) -> dict[str, Any]:
     if not path.is_file():
         return {}
@@ -143,4 +153,30 @@ def _read_manifest(path: Path, image: EspImage) -> dict[str, Any]:
             got=str(manifest.get("sha256")),
             remedy="build the firmware again; never copy a manifest beside another firmware.bin",
         )
+    for table, fields in (("patterns", _PATTERN), ("params", _PARAM)):
+        _check_table(path, manifest, table, fields)
     return manifest
+
+
+def _check_table(path: Path, manifest: dict[str, Any], table: str, fields: dict[str, tuple[type, ...]]) -> None:
+    """Refuses entries that nobody could use, by file and key; a name twice would make two tests of one name."""
+    rows = manifest.get(table, [])
+    key = next(iter(fields))
+
+    def wrong(where: str, expected: str, got: object) -> BadRequest:
+        return BadRequest(f"{path}: {where}", expected=expected, got=repr(got)[:80], remedy="build the firmware again")
+
+    if not isinstance(rows, list):
+        raise wrong(table, "a list", rows)
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise wrong(f"{table}[{i}]", "an object", row)
+        for name, kinds in fields.items():
+            value = row.get(name)
+            if name in _OPTIONAL and name not in row:
+                continue
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds) or value == "":
+                raise wrong(f"{table}[{i}].{name}", " or ".join(k.__name__ for k in kinds), value)
+    names = [row[key] for row in rows]
+    if len(set(names)) != len(names):
+        raise wrong(f"{table}[].{key}", "no name twice", sorted(n for n in set(names) if names.count(n) > 1))

@@ -121,7 +121,7 @@ class Rig:
 
     def _patterns_by_index(self) -> dict[int, str] | None:
         known = self._bundle.patterns if self._bundle is not None else ()
-        return {int(p["index"]): str(p["id"]) for p in known} or None
+        return {int(p["index"]): str(p["id"]) for p in known if "index" in p} or None
 
     @property
     def identity(self) -> Identity:

@@ -31,6 +31,7 @@ def test_a_good_board_on_a_small_supply_is_not_red(tmp_path: Path) -> None:
     # What fits the supply is judged to the last bit all the same.
     assert tests["test_golden.py::test_still_gradient[twilight-0.0]"]["outcome"] == "passed"
     assert tests["test_patterns.py::test_pattern_lit[hil_solid]"]["outcome"] == "passed"
-    capped = {m["pattern"]: m["detail"].get("capped_frames") for m in document["metrics"] if m["name"] == "fps"}
-    assert capped["hil_solid"] > 1000
+    capped = {(m["pattern"], m["name"]): m["detail"].get("capped_frames") for m in document["metrics"]}
+    # As analysis gives it, and as the suite adds it where a test made the metric itself.
+    assert capped["hil_solid", "frame_interval_us_p50"] > 1000 and capped["hil_solid", "light_mean"] > 1000
     assert any("led_current_limit_a = 1 dimmed frames" in note and "hil_solid" in note for note in document["notes"])

@@ -258,6 +258,22 @@ def test_outputs_reach_their_sinks_and_calls_are_answered() -> None:
     assert len(seen[0][1]) == 8 + 4 * 641  # samples at 0 and at 50 ms included
 
 
+def test_a_child_that_talks_for_ever_is_stuck_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.bench.app._MOST_SILENCES", 3)
+    over = threading.Event()
+
+    def script(sock: socket.socket, reader: link.FrameReader) -> None:
+        ready(sock, reader)
+        while not over.wait(0.02):
+            sock.sendall(link.frame(link.CONSOLE_TX, link.U64.pack(6) + b"still here\n"))
+
+    app = start_app(FakeChild(script), deadline_s=0.2)
+    with pytest.raises(HarnessFault, match="stuck outside the model") as caught:
+        app.advance(50_000_000, 0)
+    over.set()
+    assert "within 0.6 s" in caught.value.expected
+
+
 def test_reset_ends_the_grant() -> None:
     def script(sock: socket.socket, reader: link.FrameReader) -> None:
         ready(sock, reader)

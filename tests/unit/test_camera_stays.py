@@ -72,7 +72,7 @@ def test_the_camera_is_looked_at_again_after_a_while(tmp_path, monkeypatch):
     checks = []
     (tmp_path / "one.camera.json").write_text("{}")
     clock = SimpleNamespace(ns=0)
-    config = SimpleNamespace(camera=SimpleNamespace(present=True))
+    config = SimpleNamespace(camera=SimpleNamespace(present=True), current_limit_a=0.0)
     rig = SimpleNamespace(name="one", config=config, calibration=None, clock=SimpleNamespace(now_ns=lambda: clock.ns))
 
     def recall(asked, path):

@@ -1,5 +1,7 @@
 """Console, telemetry and API client over a scripted port: cursors, errors, secrets, commands, rate limits."""
 
+import gzip
+
 import httpx
 import pytest
 
@@ -226,3 +228,44 @@ def test_posts_always_carry_json():
 
     api_of(handler, Script()).reset_params()
     assert seen == [("application/json", b"{}")]
+
+
+# ---- answers without end
+
+
+class Drip(httpx.SyncByteStream):
+    """A body that comes piece by piece; between two pieces time passes on the rig's clock."""
+
+    def __init__(self, clock, pieces, size, every_s):
+        self.clock, self.pieces, self.size, self.every_s = clock, pieces, size, every_s
+        self.given = 0
+
+    def __iter__(self):
+        for _ in range(self.pieces):
+            self.clock.time_ns += round(self.every_s * 1e9)
+            self.given += 1
+            yield b" " * self.size
+
+
+def test_a_body_too_large_is_not_read_to_its_end():
+    clock = Script()
+    body = Drip(clock, 10_000, 1 << 16, 0.0)
+    with pytest.raises(BadAnswer, match="answers without end"):
+        api_of(lambda request: httpx.Response(200, stream=body), clock).health()
+    assert body.given <= 1 + (4 << 20) // (1 << 16)
+
+
+def test_an_answer_that_drips_ends_in_time():
+    clock = Script()
+    body = Drip(clock, 10_000, 1, 4.0)
+    with pytest.raises(DutFailure, match="does not end"):
+        api_of(lambda request: httpx.Response(200, stream=body), clock).health()
+    assert body.given <= 7
+
+
+def test_a_packed_answer_is_unpacked_once():
+    packed = gzip.compress(b'{"status": "ok", "uptime_ms": 5, "fps": 166.0}')
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json", "X-Other": "kept"}
+    api = api_of(lambda request: httpx.Response(200, headers=headers, content=packed), Script())
+    assert api.health()["fps"] == 166.0
+    assert api.request("GET", "/api/health").headers["x-other"] == "kept"

@@ -1,9 +1,11 @@
 """A recording comes back from disk as it was, whole or not at all."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
+import soundfile
 
 from harness.errors import BadRequest, HarnessFault
 from harness.recording import FRAME_COLUMNS, Audio, Recording
@@ -91,3 +93,33 @@ def test_damage_is_named(tmp_path, damage):
     kind = HarnessFault if damage in ("arrays", "console", "shape", "missing_column") else BadRequest
     with pytest.raises(kind):
         Recording.load(folder)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    make().save(tmp_path / "r")
+    monkeypatch.setattr("harness.recording.MAX_UNPACKED_BYTES", 50 * 160 * 3)
+    monkeypatch.setattr("numpy.load", lambda *a, **k: pytest.fail("unpacked all the same"))
+    with pytest.raises(HarnessFault, match="at most 24000 are read"):
+        Recording.load(tmp_path / "r")
+
+
+def test_an_array_that_claims_more_than_is_stored_is_refused(tmp_path):
+    make().save(tmp_path / "r")
+    file = tmp_path / "r" / "streams.npz"
+    header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (1000000000000,), }"
+    header += b" " * (117 - len(header)) + b"\n"
+    with zipfile.ZipFile(file, "w") as packed:
+        packed.writestr("frames.seq.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + b"\0" * 8)
+    with pytest.raises(HarnessFault, match="claims the shape"):
+        Recording.load(tmp_path / "r")
+
+
+def test_endless_sound_is_refused(tmp_path, monkeypatch):
+    made = make()
+    made.save(tmp_path / "r")
+    need = sum(c.nbytes for s in (made.frames, made.pixels, made.wire) for c in s.values()) + 100_000
+    monkeypatch.setattr("harness.recording.MAX_UNPACKED_BYTES", need)
+    Recording.load(tmp_path / "r")
+    soundfile.write(tmp_path / "r" / "audio.flac", np.zeros(need, np.float32), 48_000)
+    with pytest.raises(HarnessFault, match="too long"):
+        Recording.load(tmp_path / "r")

@@ -55,7 +55,7 @@ uint32_t net_ip() { return net_up() ? ntohl(static_cast<uint32_t>(WiFi.localIP()
 int net_rssi_dbm() { return net_up() ? WiFi.RSSI() : 0; }
 
 void net_connect() {
-    char ssid[64], pass[64];
+    char ssid[64], pass[65];  // a key of 64 hex digits, and the NUL that NVS counts too
     if (!kv_get("wifi_creds", "ssid", ssid, sizeof ssid)) return;
     if (!kv_get("wifi_creds", "pass", pass, sizeof pass)) pass[0] = '\0';
     WiFi.persistent(false);  // the key-value store is the only place for credentials
