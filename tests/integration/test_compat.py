@@ -17,16 +17,22 @@ ROOT = Path(__file__).resolve().parents[2]
 OLDEST = "8.4.2"  # the last of the 8.4 line
 FEW = "test_identity or test_ramp or (test_patterns and lava)"
 
-# Counts how often PlatformIO is asked to build, then steps aside for the real one.
+# A plugin that counts how often PlatformIO is asked to build: its own environment is held to a list.
 _COUNTING = """
-import os, runpy, sys
-here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-with open(os.path.join(here, "builds"), "a") as file:
-    file.write("build\\n")
-os.environ.pop("PYTHONPATH")
-sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != here]
-sys.modules.pop("platformio", None)
-runpy.run_module("platformio", run_name="__main__", alter_sys=True)
+import pathlib
+import subprocess
+
+plain = subprocess.Popen.__init__
+
+
+def noted(self, args, *more, **named):
+    if "platformio" in args:
+        with (pathlib.Path(__file__).parent / "builds").open("a") as file:
+            file.write("build\\n")
+    plain(self, args, *more, **named)
+
+
+subprocess.Popen.__init__ = noted
 """
 
 # A test as pytest-embedded's users write it: nothing of ours but the name of the rig on the command line.
@@ -90,13 +96,12 @@ def test_oldest_pytest(tmp_path: Path) -> None:
 
 def test_two_workers_one_build_one_rig(tmp_path: Path) -> None:
     counting = tmp_path / "counting"
-    (counting / "platformio").mkdir(parents=True)
-    (counting / "platformio" / "__init__.py").touch()
-    (counting / "platformio" / "__main__.py").write_text(_COUNTING)
+    counting.mkdir()
+    (counting / "count_builds.py").write_text(_COUNTING)
     reports = tmp_path / "reports"
     done = run(
         sys.executable, "tests_hil", "--rig", "sim", "-n", "2", "-v", "-k", FEW, "--reports", str(reports),
-        PYTHONPATH=str(counting),
+        "-p", "count_builds", PYTHONPATH=str(counting),
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert (counting / "builds").read_text().count("build") == 1
