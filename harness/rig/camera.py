@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from harness.rig.rig import Rig
 
 
-# What both strips draw (harness.analysis.pixels.current_a): all white, for a calibration; hil_ramp, for a look at one.
-CALIBRATE_A, CHECK_A = 19.52, 5.12
+# What both strips draw (harness.analysis.pixels.current_a) with hil_ramp, which is looked at before every run. White
+# may be dimmed: the device tells its bytes, and they are what light is compared with.
+CHECK_A = 5.12
 
 
 class Calibrated(NamedTuple):
@@ -80,14 +81,14 @@ def calibrate(rig: Rig, path: Path | None = None, progress: Callable[[str], None
     """Calibrates the rig's camera, keeps the result in the rig and, when a path is given, in a file.
 
     Raises:
-        BadRequest: the rig limits the LED current below what the pictures draw: light would be dimmed unevenly.
+        BadRequest: the rig limits the LED current below what ``hil_ramp`` draws: a run could not check the calibration.
         RigFault: no camera, or one that cannot make out the LEDs; says what to do.
     """
-    if too_dim(rig.config, CALIBRATE_A):
+    if too_dim(rig.config, CHECK_A):
         raise BadRequest(
             f"rig '{rig.name}': its camera cannot be calibrated within led_current_limit_a = "
-            f"{rig.config.current_limit_a:g}", expected=f"0 (no limit) or at least {CALIBRATE_A:g} A",
-            remedy="calibrate with a supply that carries all LEDs on full white",
+            f"{rig.config.current_limit_a:g}", expected=f"0 (no limit) or at least {CHECK_A:g} A",
+            remedy="a supply that carries this, and its amperes as led_current_limit_a in the rig file",
         )  # fmt: skip
     from harness.rig.camera_session import CameraSession  # needs the rig's type
 

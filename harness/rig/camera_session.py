@@ -208,6 +208,8 @@ class CameraSession:
     def _learn(self, found: Mapping) -> Calibration:
         self._say("response: levels of white")
         levels = [found.dark] + [self.still("hil_solid", brightness=b, saturation=0.0) for b in LEVELS]
+        levels = _apart(levels)
+        top = _drive(levels[-1])
         response = self._response(found, levels)
         window = window_for(found.leds.pitch)
         reader = TraceReader(
@@ -228,15 +230,14 @@ class CameraSession:
             np.stack([bad for _, bad in whites]),
         )
         self._say(f"colours: {len(CHART) + 1} pictures")
-        chart = [self.still("hil_solid", color=h, saturation=s, brightness=v) for h, s, v in CHART]
+        chart = [self.still("hil_solid", color=h, saturation=s, brightness=v * top) for h, s, v in CHART]
         ramp = self.still("hil_ramp", LOOK_LONG_S)
+        shown = [*levels[1:], *chart, ramp]
         seen = whites + [own(still) for still in [*chart, ramp]]
         colour = fit_colour(
-            np.stack([light for light, _ in seen]),
-            np.stack([s.rgb for s in [*levels[1:], *chart, ramp]]).astype(np.float64) / 255,
-            scale,
-            np.stack([bad for _, bad in seen]),
-        )
+            np.stack([light for light, _ in seen]), np.stack([s.rgb for s in shown]).astype(np.float64) / 255, scale,
+            np.stack([bad | _beyond(s, top) for s, (_, bad) in zip(shown, seen, strict=True)]),
+        )  # fmt: skip
         self._say("frame numbers: row time")
         counter = self._counter(reader, dark, spill, scale.white, found.leds)
         light, xy = _fingerprint(found, ramp, own)
@@ -257,7 +258,7 @@ class CameraSession:
     def _response(self, found: Mapping, levels: list[Still]) -> Response:
         at = found.pixels.at
         values = np.stack([s.picture.reshape(-1, 3)[at][:, ::-1] for s in levels])
-        drive = np.array([float(s.rgb.mean()) / 255 for s in levels])
+        drive = np.array([_drive(s) for s in levels])
         return fit_response(drive, values)
 
     def _counter(
@@ -330,6 +331,20 @@ class CameraSession:
         return compare(calibration, light, xy), room
 
 
+def _apart(levels: list[Still]) -> list[Still]:
+    """One picture for each light: a current limit makes all levels above it one and the same."""
+    return list({s.rgb.tobytes(): s for s in levels}.values())
+
+
+def _drive(white: Still) -> float:
+    return float(white.rgb.mean()) / 255
+
+
+def _beyond(still: Still, top: float) -> npt.NDArray[np.bool_]:
+    """bool[160]: LEDs with a channel above the brightest white, about which nothing was learnt."""
+    return np.asarray(still.rgb.max(axis=1) / 255 > top + 0.5 / 255)
+
+
 def _video_colour(found: Mapping, levels: list[Still], colours: list[Still]) -> VideoColour:
     """Colours of still pictures, from the same pictures: the dark one first, then white at rising levels."""
     leds = found.leds
@@ -338,9 +353,10 @@ def _video_colour(found: Mapping, levels: list[Still], colours: list[Still]) -> 
     sums, clipped = (np.stack(part) for part in zip(*(video_sums(where, s.picture) for s in shown), strict=True))
     n = len(levels) - 1
     return fit_video_colour(
-        np.array([float(s.rgb.mean()) / 255 for s in levels[1:]]), sums[:n],
+        np.array([_drive(s) for s in levels[1:]]), sums[:n],
         video_sums(where, levels[0].picture)[0], sums,
-        np.stack([s.rgb for s in shown]).astype(np.float64) / 255, clipped | ~leds.usable,
+        np.stack([s.rgb for s in shown]).astype(np.float64) / 255,
+        clipped | ~leds.usable | np.stack([_beyond(s, _drive(levels[-1])) for s in shown])[:, None],
     )  # fmt: skip
 
 
