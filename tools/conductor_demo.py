@@ -94,6 +94,10 @@ class Demo:
 
     def release(self) -> None:
         """It waits for a person, and then goes to the second board."""
+        with self.lab.served(PRODUCTION), self.lab.worker(PRODUCTION):
+            self._release()
+
+    def _release(self) -> None:
         old = self.lab.running(PRODUCTION)
         inputs = {**self.commit, "production_rig": PRODUCTION, "smoke": "test_identity", "integration": "test_identity"}
         started = self.lab.start("firmware-release", RIG, commit_sha=self.lab.repository.good, **inputs)
@@ -134,9 +138,8 @@ def run(folder: Path, server: ConductorServer, steps: list[str]) -> None:
         client = stack.enter_context(Conductor(server.api_url, key="", secret=""))
         register(client, time_scale=0.05)
         lab = Lab(client, folder)
-        for rig in (RIG, PRODUCTION) if "release" in steps else (RIG,):
-            stack.enter_context(lab.served(rig, sound=rig == RIG))
-            stack.enter_context(lab.worker(rig))
+        stack.enter_context(lab.served(RIG, sound=True))
+        stack.enter_context(lab.worker(RIG))
         stack.enter_context(lab.worker())
         demo = Demo(lab)
         for step in steps:

@@ -14,7 +14,7 @@ import pytest
 
 from harness.conductor.register import register
 from harness.conductor.rest import Conductor
-from tools.conductor_demo import PRODUCTION, RIG, STEPS, WATCH_S, Demo
+from tools.conductor_demo import RIG, STEPS, WATCH_S, Demo
 from tools.conductor_lab import REPO, SLOW, Lab, output, tasks, told
 
 needs_sound = pytest.mark.skipif(
@@ -27,13 +27,12 @@ BUILDING = ["validate", "clean", "compile", "metrics", "store"]
 
 @pytest.fixture(scope="module")
 def lab(conductor: Conductor, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Two served boards with their workers, and one that builds."""
+    """A served board with its worker, and one that builds; the release brings a second board."""
     register(conductor, time_scale=0.05)
     made = Lab(conductor, tmp_path_factory.mktemp("workflows") / "lab")
     with ExitStack() as stack:
-        for rig in (RIG, PRODUCTION):
-            stack.enter_context(made.served(rig, sound=rig == RIG))
-            stack.enter_context(made.worker(rig))
+        stack.enter_context(made.served(RIG, sound=True))
+        stack.enter_context(made.worker(RIG))
         stack.enter_context(made.worker())
         yield made
 
