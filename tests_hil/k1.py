@@ -11,6 +11,7 @@ import pytest
 
 from harness.analysis.frames import sent_intervals_us
 from harness.analysis.pixels import at_limit, current_a, shown
+from harness.suite.absent import absent
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "gradients.json").read_text(encoding="utf-8"))
 
@@ -68,10 +69,8 @@ def needs_current(rig, pictures):
         return
     need_a = max(float(current_a(np.asarray(picture)[None]).max()) for picture in pictures)
     if need_a > limit_a:
-        pytest.skip(
-            f"this picture draws {need_a:.2f} A, above led_current_limit_a = {limit_a:g} of rig '{rig.name}'"
-            " (missing hardware)"
-        )
+        told = f"this picture draws {need_a:.2f} A, above led_current_limit_a = {limit_a:g} of rig '{rig.name}'"
+        pytest.skip(absent(rig, told))
 
 
 def undimmed(recording):

@@ -8,6 +8,7 @@ from harness.analysis.pixels import distinct_frames, drift, light, lit_share, mi
 from harness.analysis.reactivity import TooFewSegments, combined_p, reaction
 from harness.metric import Metric
 from harness.signals import four_on_floor, gated
+from harness.suite.absent import absent
 
 CERTAIN = 3e-4  # chance of calling noise a reaction
 
@@ -101,7 +102,7 @@ def test_pattern_obeys_brightness(rig, record, param, pattern, declared):
         brightest[level] = int(pixels(seen).max())
         if dimmed(rig, seen):
             limit_a = rig.config.current_limit_a
-            pytest.skip(f"the picture draws more than led_current_limit_a = {limit_a:g} allows (missing hardware)")
+            pytest.skip(absent(rig, f"the picture draws more than led_current_limit_a = {limit_a:g} allows"))
     wanted = 1.0 if pattern in DIM_BY_DESIGN else 0.25 if declared.raw else (master(0.25) / master(1.0)) ** 2
     assert brightest[1.0] > 0, "black at full brightness"
     ratio = brightest[0.25] / brightest[1.0]

@@ -70,6 +70,13 @@ FAULTS = (
         r"Wrong boot mode detected",
         "GPIO0 does not follow DTR: check auto-reset, or hold BOOT while resetting",
     ),
+    # esptool tries to connect anew to what was pulled out, and then also says the things below.
+    Fault(
+        "lost_connection",
+        "the connection to the chip broke while flashing",
+        r"Lost connection",
+        "check cable, hub and supply of the board",
+    ),
     Fault(
         "no_reply",
         "the chip is in its loader but is not heard",

@@ -175,7 +175,9 @@ def _check_table(path: Path, manifest: dict[str, Any], table: str, fields: dict[
             value = row.get(name)
             if name in _OPTIONAL and name not in row:
                 continue
-            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds) or value == "":
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds) or (
+                value == "" and name == key
+            ):
                 raise wrong(f"{table}[{i}].{name}", " or ".join(k.__name__ for k in kinds), value)
     names = [row[key] for row in rows]
     if len(set(names)) != len(names):
