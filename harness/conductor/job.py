@@ -16,7 +16,8 @@ from threading import Event
 from typing import Any
 
 from harness.conductor.guard import Guard, Server, seconds_left
-from harness.conductor.keeper import JOB, NOTE, OUTCOME, OUTPUT, PROGRESS, RIG_FAULT, SAFE_TIMEOUT_S
+from harness.conductor.job_files import JOB, NOTE, OUTCOME, OUTPUT, PROGRESS
+from harness.conductor.keeper import RIG_FAULT, SAFE_TIMEOUT_S
 from harness.conductor.orphans import inherited, take_over
 from harness.conductor.outcome import Outcome, failed, refused
 from harness.conductor.rest import KEY_ENV, SECRET_ENV

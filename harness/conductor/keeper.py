@@ -25,7 +25,8 @@ from typing import Any
 
 import psutil
 
-JOB, OUTCOME, PROGRESS, OUTPUT, NOTE = "job.json", "outcome.json", "progress.log", "output.log", "keeper.json"
+from harness.conductor.job_files import JOB, NOTE, OUTCOME, OUTPUT
+
 SAFE_TIMEOUT_S = 90.0
 LOOK_EVERY_S = 0.5
 # What is left behind after a normal end gets less patience than work that is called off.

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from harness.conductor.keeper import JOB, OUTCOME, PROGRESS
+from harness.conductor.job_files import JOB, OUTCOME, PROGRESS
 from harness.conductor.outcome import Outcome, of_error
 from harness.conductor.tasks.spec import Context
 from harness.pipeline.process import Cancelled

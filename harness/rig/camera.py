@@ -11,12 +11,10 @@ import numpy.typing as npt
 
 from harness.analysis.light.video_colour import video_sums
 from harness.errors import BadRequest, RigFault
-from harness.instruments.camera import Camera, Settings
-from harness.instruments.clock import HostClock
+from harness.instruments.camera import Camera
 from harness.rig import camera_calibration
 from harness.rig.camera_calibration import Calibration, Check
-from harness.rig.config import CameraTable, RigConfig
-from harness.rig.mount import Mount
+from harness.rig.config import RigConfig
 
 if TYPE_CHECKING:
     from harness.rig.rig import Rig
@@ -32,27 +30,6 @@ class Calibrated(NamedTuple):
 
     calibration: Calibration
     lit: npt.NDArray[np.float32]
-
-
-def camera_settings(table: CameraTable) -> Settings:
-    """The camera settings of a rig file."""
-    return Settings(
-        table.width, table.height, table.fps, table.exposure_ms, table.gain, table.white_balance_k, table.focus
-    )
-
-
-def open_locked(mount: Mount, table: CameraTable, clock: HostClock) -> Camera | None:
-    """Opens the camera and locks exposure, gain, white balance and focus; what did not take is in its warnings."""
-    port = mount.open_camera()
-    if port is None:
-        return None
-    camera = Camera(port, clock)
-    try:
-        camera.lock(camera_settings(table))
-    except BaseException:
-        camera.close()
-        raise
-    return camera
 
 
 def need_camera(rig: Rig) -> Camera:

@@ -19,7 +19,7 @@ from harness.instruments.ports import OwnedPort, StampedPort, open_serial, resol
 from harness.instruments.speaker import Speaker
 from harness.instruments.strip_tap import StripTap
 from harness.rig.audio_calibration import AudioCalibration
-from harness.rig.camera import camera_settings
+from harness.rig.camera_open import camera_settings
 from harness.rig.config import AudioConfig, PortConfig, RigConfig
 from harness.rig.secrets import api_headers
 

@@ -19,8 +19,8 @@ from harness.instruments.telemetry import CommandRefused, Telemetry
 from harness.recording import Recording
 from harness.rig.boots import Before, await_boot
 from harness.rig.bundle import FirmwareBundle
-from harness.rig.camera import open_locked
 from harness.rig.camera_calibration import Calibration
+from harness.rig.camera_open import open_locked
 from harness.rig.capped import CappedFrames
 from harness.rig.config import RigConfig
 from harness.rig.lease import Lease

@@ -18,7 +18,7 @@ import pytest
 from harness.errors import HarnessFault, RigFault
 from harness.instruments import camera as cameras
 from harness.instruments.camera import MAX_WAITING, Camera, OpenCvPort, Settings
-from harness.rig.camera import open_locked
+from harness.rig.camera_open import open_locked
 from harness.rig.config import CameraTable
 
 WIDTH, HEIGHT, FPS = 160, 120, 25.0
