@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from light_scene import Scene
 
-from harness.analysis.light.codes import CODEBOOK, decode, lit_table, speed_for, step_seconds, word
+from harness.analysis.light.codes import CODEBOOK, NotShown, decode, lit_table, speed_for, step_seconds, word
 from harness.analysis.light.ledmap import map_leds
 from harness.analysis.light.steps import changed_pixels, cut_steps
 
@@ -62,3 +62,14 @@ def test_swapped_leds_are_named_and_nobody_else(swap):
     assert found.usable.sum() >= 320 - 2 * len(swap)
     for pair in swap:
         assert all(any(str(led) in note for note in found.notes) for led in pair), found.notes
+
+
+def test_light_that_shows_nothing_is_told_as_that():
+    """Strips that stay dark, or shine without a pattern: the device's doing, and no crash of the reading."""
+    times = (np.arange(120) * 33_000_000).astype(np.int64)
+    dark = np.zeros((120, 40, 3), np.uint8)
+    with pytest.raises(NotShown, match="does not change"):
+        cut_steps(times, dark, 0.15)
+    rng = np.random.default_rng(3)
+    with pytest.raises(NotShown, match="does not show hil_index"):
+        cut_steps(times, rng.integers(90, 110, (120, 40, 3)).astype(np.uint8), 0.15)

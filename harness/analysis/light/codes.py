@@ -23,6 +23,10 @@ SPEED_BASE_S, SPEED_RATIO = 1.0, 0.04
 Floats = npt.NDArray[np.float64]
 
 
+class NotShown(ValueError):
+    """The light does not show the test pattern it should: whoever shows it fell short, not the reading."""
+
+
 def step_seconds(speed: float) -> float:
     """Length of one step for the device parameter ``speed`` (0 to 1): 1, 0.2, 0.04 s at 0, 0.5, 1."""
     return float(SPEED_BASE_S * SPEED_RATIO ** min(max(speed, 0.0), 1.0))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.analysis.counter import COPIES, MODULUS
-from harness.analysis.light.codes import LEDS
+from harness.analysis.light.codes import LEDS, NotShown
 from harness.analysis.light.strips import STRIPS
 
 Floats = npt.NDArray[np.float64]
@@ -116,10 +116,10 @@ def fit_counter(
         The fit, and int64[m] unwrapped numbers (from the first reading's).
 
     Raises:
-        ValueError: too few readings that lie on a line.
+        NotShown: too few readings that lie on a line.
     """
     if readings.frame.size < 20:
-        raise ValueError(f"only {readings.frame.size} counters could be read")
+        raise NotShown(f"only {readings.frame.size} counters could be read")
     per_copy = LEDS // COPIES
     row = np.nanmean(rows.reshape(STRIPS, COPIES, per_copy), axis=2)[readings.strip, readings.copy]
     led = (readings.copy + 0.5) * per_copy
@@ -137,7 +137,7 @@ def fit_counter(
         left = number - basis @ answer
         keep = np.abs(left) < 2.0
         if keep.sum() < 20:
-            raise ValueError("the counters read do not lie on a line")
+            raise NotShown("the counters read do not lie on a line")
     left = left[keep]
     rate = float(answer[1])
     row_ns, error_ns = float("nan"), float("nan")

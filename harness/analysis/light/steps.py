@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.light.codes import BITS, STEPS, lit_table
+from harness.analysis.light.codes import BITS, STEPS, NotShown, lit_table
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
@@ -132,7 +132,7 @@ def cut_steps(times_ns: npt.NDArray[np.int64], values: Bytes, step_s: float) -> 
     )
     random = float(np.mean([_contrast(t, thin, start + float(shift), stretch) for shift in np.linspace(2.3, 23.7, 7)]))
     if contrast < 1.3 * random:
-        raise ValueError("the video does not show hil_index: no cut into steps fits it")
+        raise NotShown("the video does not show hil_index: no cut into steps fits it")
     member = _members(t, start, stretch)
     mean, noise = _averages(values, member)
     return Steps(mean, member.sum(axis=1).astype(np.int64), noise, stretch, contrast / max(random, 1e-9))
@@ -166,7 +166,7 @@ def _coarse(t: npt.NDArray[np.float64], light: npt.NDArray[np.float64]) -> tuple
             match = float(((wanted - wanted.mean()) * (seen - seen.mean())).mean() / spread)
             found = max(found, (match, float(start), stretch))
     if not np.isfinite(found[0]):
-        raise ValueError("the light in the video does not change")
+        raise NotShown("the light in the video does not change")
     return found[1], found[2]
 
 
