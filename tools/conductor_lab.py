@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 REPO = "k1"
 STOP_S = 90.0
 LOOK_EVERY_S = 0.5
+NETWORK_S = 60.0
 # As in rigs/sim-live.toml: the sound server of the bench, generous because a busy machine must not make gaps.
 SOUND = """
 [audio]
@@ -150,10 +151,20 @@ class Lab:
             time.sleep(LOOK_EVERY_S)
 
     def running(self, rig: str) -> str:
-        """SHA-256 of the image that a device says it runs; asks as slowly as the device wants it."""
+        """SHA-256 of the image that a device says it runs; asks as slowly as the device wants it.
+
+        A board that was just switched on has its ports, but no network yet.
+        """
         client = httpx.Client(base_url=self.board[rig]["http"], timeout=10.0, trust_env=False)
+        deadline = time.monotonic() + NETWORK_S
         with closing(DeviceApi(client, WallClock())) as api:
-            return str(api.info()["image_sha256"])
+            while True:
+                try:
+                    return str(api.info()["image_sha256"])
+                except RigFault:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(LOOK_EVERY_S)
 
     def log(self, name: str) -> str:
         """What a process said."""
