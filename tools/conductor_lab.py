@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from harness.conductor.rest import CLOSED, Conductor
-from harness.errors import RigFault
+from harness.errors import DutFailure, RigFault
 from harness.instruments.api import DeviceApi
 from harness.instruments.clock import WallClock
 from harness.pipeline.tied import tied
@@ -161,7 +161,7 @@ class Lab:
             while True:
                 try:
                     return str(api.info()["image_sha256"])
-                except RigFault:
+                except (RigFault, DutFailure):  # refused, or taken and dropped: its network is just coming up
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(LOOK_EVERY_S)
