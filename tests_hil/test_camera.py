@@ -5,13 +5,12 @@ import pytest
 from k1 import STILL, pictures
 
 from harness.analysis.frames import fates, rendered_fps
-from harness.analysis.light.agreement import agreement
+from harness.analysis.light.agreement import agreement, agreement_metrics
 from harness.analysis.light.codes import STEPS, NotShown, speed_for
 from harness.analysis.light.frames_seen import frames_seen, seen_metrics
-from harness.analysis.light.geometry import geometry
+from harness.analysis.light.geometry import geometry, geometry_metrics
 from harness.analysis.light.still import centre, centre_metrics, colour_metrics, still_colour
 from harness.instruments.flashing import STROBOSCOPIC
-from harness.metric import Metric
 from harness.signals import four_on_floor
 
 pytestmark = [pytest.mark.needs("camera"), pytest.mark.usefixtures("camera")]
@@ -41,10 +40,8 @@ def test_every_place_shows_its_own_number(rig, record, param, metric):
         found = read(geometry, seen.light, STEP_S)
         if not found.faults() or not seen.light.about["missing"]:
             break
-    told = {"dark": int(found.dark.sum()), "unknown": int(found.unknown.sum())}
-    metric(Metric("leds_answering", float(found.answering), "", "higher", 320, "camera", rig.provenance,
-                  pattern="hil_index", detail=told))  # fmt: skip
-    assert found.answering + told["dark"] + told["unknown"] > 300, "most places cannot be read"
+    metric(geometry_metrics(seen, found))
+    assert found.answering + found.dark.sum() + found.unknown.sum() > 300, "most places cannot be read"
     assert not found.faults(), "; ".join(found.faults())
 
 
@@ -71,8 +68,7 @@ def test_light_is_what_the_device_says(rig, watched, metric, pattern):
     seen = watched(four_on_floor(120.0, 0.8))
     pictures(seen)
     found = agreement(seen)
-    metric(Metric("light_apart", round(found.apart, 5), "", "lower", found.leds, "camera", seen.meta["provenance"],
-                  pattern=pattern, detail={"seen": round(found.seen, 5), "said": round(found.said, 5)}))  # fmt: skip
+    metric(agreement_metrics(seen, found))
     if pattern in STILL:
         colour, folded = still_colour(seen), centre(seen)
         metric([*(colour_metrics(seen, colour) if colour else []), *(centre_metrics(seen, folded) if folded else [])])

@@ -3,9 +3,8 @@
 import pytest
 from k1 import paced
 
-from harness.analysis.frames import conditions, fps
-from harness.analysis.heap import heap_slope
-from harness.metric import Metric
+from harness.analysis.frames import fps
+from harness.analysis.heap import heap_metrics, heap_slope
 from harness.signals import four_on_floor
 
 LEAST_FREE = 32 << 10
@@ -20,8 +19,7 @@ def test_heap_does_not_shrink(rig, record, metric, suite):
     if slope is None:
         assert fps(seen) >= 160
         pytest.skip(f"{suite.profile.soak_s:g} s of profile {suite.profile.name} are too short for a slope of the heap")
-    metric(Metric("heap_slope_bytes_per_min", round(slope.value, 1), "B/min", "higher", slope.n, "telemetry",
-                  seen.meta["provenance"], ci95=(slope.low, slope.high), detail=conditions(seen)))  # fmt: skip
+    metric(heap_metrics(seen, slope))
     least = int(seen.frames["heap_free"].min())
     assert least > LEAST_FREE, f"only {least} bytes of heap are left: what is used up cannot shrink"
     assert slope.value > -256, f"free heap changes by {slope.value:.0f} bytes a minute"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.analysis.frames import conditions
 from harness.analysis.stats import Estimate, t95, theil_sen
+from harness.metric import Metric
 from harness.recording import Recording
 
 PIECES = 60
@@ -32,3 +34,10 @@ def heap_slope(recording: Recording, skip_s: float = 5.0) -> Estimate | None:
     quarters = np.array([theil_sen(qx, qy) for qx, qy in zip(np.array_split(x, 4), np.array_split(y, 4), strict=True)])
     half = t95(3) * float(quarters.std(ddof=1)) / 2
     return Estimate(whole, whole - half, whole + half, 4)
+
+
+def heap_metrics(recording: Recording, slope: Estimate) -> list[Metric]:
+    """The slope as a metric of the device, whatever pattern it showed."""
+    return [Metric("heap_slope_bytes_per_min", round(slope.value, 1), "B/min", "higher", slope.n, "telemetry",
+                   recording.meta.get("provenance", "simulated"), ci95=(slope.low, slope.high),
+                   detail=conditions(recording))]  # fmt: skip

@@ -12,15 +12,15 @@ import numpy as np
 
 from harness.analysis.bins import BINS, bin_position
 from harness.analysis.commands import brightness_curve, brightness_metrics, command_latency, command_metrics
-from harness.analysis.frames import conditions, frame_metrics, pacing_metrics
-from harness.analysis.heap import heap_slope
+from harness.analysis.frames import frame_metrics, pacing_metrics
+from harness.analysis.heap import heap_metrics, heap_slope
 from harness.analysis.latency import expected_centroid_ms, latency_metrics, measure
-from harness.analysis.light.agreement import agreement
+from harness.analysis.light.agreement import agreement, agreement_metrics
 from harness.analysis.light.frames_seen import frames_seen, seen_metrics
-from harness.analysis.light.geometry import geometry
+from harness.analysis.light.geometry import geometry, geometry_metrics
 from harness.analysis.light.still import centre, centre_metrics, colour_metrics, still_colour
 from harness.analysis.onset import onset_after_silence, onset_metrics
-from harness.analysis.pixels import light, luminance, shown
+from harness.analysis.pixels import light, luminance, shown, shown_by
 from harness.analysis.reactivity import reaction
 from harness.analysis.tempo import reported_bpm
 from harness.metric import Direction, Metric
@@ -49,15 +49,8 @@ def _pattern(recording: Recording) -> str:
     return str(recording.meta.get("pattern") or "")
 
 
-def _byte_source(recording: Recording) -> str:
-    """Where the bytes of :func:`harness.analysis.pixels.shown` come from; "" without any."""
-    if recording.wire is not None and recording.wire["host_ns"].size > 0:
-        return "wire"
-    return "telemetry" if recording.pixels["seq"].size > 0 else ""
-
-
 def _has_pixels(recording: Recording) -> bool:
-    return bool(_byte_source(recording))
+    return shown_by(recording) == "wire" or recording.pixels["seq"].size > 0
 
 
 def _sees(recording: Recording) -> bool:
@@ -138,9 +131,7 @@ def _heap(recording: Recording) -> list[Metric]:
         slope = heap_slope(recording)
         if slope is None:
             return []
-        made = _metric(recording, "heap_slope_bytes_per_min", round(slope.value, 1), "B/min", "higher", slope.n,
-                       "telemetry", ci95=(slope.low, slope.high), detail=conditions(recording))  # fmt: skip
-        return [made]
+        return heap_metrics(recording, slope)
 
     return _or_nothing(told)
 
@@ -172,7 +163,7 @@ def _tones(recording: Recording) -> list[Metric]:
         place = int(np.argmax(picture[80:] + picture[79::-1]))
         errors.append(place * (BINS - 1) / 79 - round(bin_position(float(step["frequency_hz"]))))
     mean = round(float(np.mean(errors)), 3)
-    return [_metric(recording, "tone_bin_error_mean", mean, "bins", "none", len(errors), _byte_source(recording))]
+    return [_metric(recording, "tone_bin_error_mean", mean, "bins", "none", len(errors), shown_by(recording))]
 
 
 def _reaction(recording: Recording) -> list[Metric]:
@@ -183,7 +174,7 @@ def _reaction(recording: Recording) -> list[Metric]:
         found = reaction(recording)
         about = {"p": found.p, "feature": found.feature, "segments": found.segments}
         value = round(found.strength, 4)
-        return [_metric(recording, "reaction_strength", value, "", "none", 1, _byte_source(recording), detail=about)]
+        return [_metric(recording, "reaction_strength", value, "", "none", 1, shown_by(recording), detail=about)]
 
     return _or_nothing(told)
 
@@ -192,7 +183,7 @@ def _light_mean(recording: Recording) -> list[Metric]:
     if not _has_pixels(recording):
         return []
     mean = round(float(light(shown(recording)[1]).mean()), 5)
-    return [_metric(recording, "light_mean", mean, "", "none", 1, _byte_source(recording))]
+    return [_metric(recording, "light_mean", mean, "", "none", 1, shown_by(recording))]
 
 
 def _camera(recording: Recording) -> list[Metric]:
@@ -204,7 +195,7 @@ def _camera(recording: Recording) -> list[Metric]:
     if _pattern(recording) == "hil_index":
         metrics += _places(recording)
     if _has_pixels(recording):
-        metrics += _or_nothing(lambda: _apart(recording))
+        metrics += _or_nothing(lambda: agreement_metrics(recording, agreement(recording)))
         metrics += _or_nothing(lambda: _still(recording))
     return metrics
 
@@ -221,17 +212,7 @@ def _places(recording: Recording) -> list[Metric]:
             best = found
     if best is None:
         return []
-    told = {"dark": int(best.dark.sum()), "unknown": int(best.unknown.sum())}
-    return [
-        _metric(recording, "leds_answering", float(best.answering), "", "higher", 320, "camera", detail=told),
-    ]
-
-
-def _apart(recording: Recording) -> list[Metric]:
-    found = agreement(recording)
-    told = {"seen": round(found.seen, 5), "said": round(found.said, 5)}
-    apart = round(found.apart, 5)
-    return [_metric(recording, "light_apart", apart, "", "lower", found.leds, "camera", detail=told)]
+    return geometry_metrics(recording, best)
 
 
 def _still(recording: Recording) -> list[Metric]:

@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from changed_rig import good, rig_with, suite
+
 CHOSEN = "golden or camera or brightness or lit or (hil_solid and (frame_rate or moves or wire))"
 
 
 def test_a_good_board_on_a_small_supply_is_not_red(tmp_path: Path) -> None:
-    rigs, reports = tmp_path / "rigs", tmp_path / "reports"
-    rigs.mkdir()
-    (rigs / "sim.toml").write_text("led_current_limit_a = 1.0\n" + (ROOT / "rigs" / "sim.toml").read_text())
-    shutil.copyfile(ROOT / "rigs" / "sim.camera.json", rigs / "sim.camera.json")
-    command = [sys.executable, "-m", "pytest", "tests_hil", "--rig", "sim", "--rig-dir", str(rigs), "-q", "-k", CHOSEN]
-    command += ["-p", "no:cacheprovider", "--reports", str(reports)]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "K1HIL_"))}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-
-    document = json.loads((reports / "latest" / "metrics.json").read_text())
+    run = suite(rig_with(tmp_path, "led_current_limit_a = 1.0\n"), CHOSEN)
+    document = json.loads((run / "metrics.json").read_text())
     tests = {t["nodeid"].rpartition("/")[2]: t for t in document["tests"]}
     ramp = tests["test_golden.py::test_ramp"]
     assert ramp["message"].startswith("this picture draws 5.12 A, above led_current_limit_a = 1 of rig 'sim'")
@@ -39,17 +27,8 @@ def test_a_good_board_on_a_small_supply_is_not_red(tmp_path: Path) -> None:
 
 def test_a_camera_serves_within_a_limit(tmp_path: Path) -> None:
     """6 A dim white to a third: the calibration covers what is left, and its tests pass."""
-    rigs, reports = tmp_path / "rigs", tmp_path / "reports"
-    rigs.mkdir()
-    (rigs / "sim.toml").write_text("led_current_limit_a = 6.0\n" + (ROOT / "rigs" / "sim.toml").read_text())
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "K1HIL_"))}
-    for words in (
-        ["-m", "harness.cli", "calibrate", "camera", "--rig", "sim"],
-        ["-m", "pytest", "tests_hil", "--rig", "sim", "-q", "-k", "test_camera or test_latency", "--reports",
-         str(reports), "-p", "no:cacheprovider", "--require", "camera,latency"],
-    ):  # fmt: skip
-        done = subprocess.run([sys.executable, *words, "--rig-dir", str(rigs)], cwd=ROOT, env=environment,
-                              capture_output=True, text=True, timeout=280, check=False)  # fmt: skip
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
-    document = json.loads((reports / "latest" / "metrics.json").read_text())
+    rigs = rig_with(tmp_path, "led_current_limit_a = 6.0\n")
+    good(rigs, "harness.cli", "calibrate", "camera")
+    run = suite(rigs, "test_camera or test_latency", "--require", "camera,latency")
+    document = json.loads((run / "metrics.json").read_text())
     assert sum(t["outcome"] == "passed" for t in document["tests"]) >= 20

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from harness.analysis.light.seen import drive_of
 from harness.analysis.pixels import LUMINANCE, luminance, shown
+from harness.metric import Metric
 from harness.recording import Recording
 
 Floats = npt.NDArray[np.float64]
@@ -59,3 +60,11 @@ def agreement(recording: Recording) -> Agreement:
         float(mean.mean()), float(wanted.mean()), float(np.abs(mean - wanted).mean()), float(spread.mean()),
         float(both.std(axis=0).mean()), int(good.sum()),
     )  # fmt: skip
+
+
+def agreement_metrics(recording: Recording, found: Agreement) -> list[Metric]:
+    """``light_apart`` of the recording's pattern."""
+    told = {"seen": round(found.seen, 5), "said": round(found.said, 5)}
+    return [Metric("light_apart", round(found.apart, 5), "", "lower", found.leds, "camera",
+                   recording.meta.get("provenance", "simulated"), pattern=str(recording.meta.get("pattern") or ""),
+                   detail=told)]  # fmt: skip

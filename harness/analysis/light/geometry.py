@@ -15,7 +15,8 @@ from harness.analysis.light.codes import LEDS, decode
 from harness.analysis.light.frames_seen import known, shares
 from harness.analysis.light.steps import cut_steps
 from harness.analysis.light.strips import STRIPS
-from harness.recording import Light
+from harness.metric import Metric
+from harness.recording import Light, Recording
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -104,3 +105,11 @@ def _named(what: str, which: Bools) -> list[str]:
         return []
     shown = ", ".join(map(str, places[:12])) + (f" and {places.size - 12} more" if places.size > 12 else "")
     return [f"{what} LED {shown}"]
+
+
+def geometry_metrics(recording: Recording, found: Geometry) -> list[Metric]:
+    """``leds_answering`` of the recording's pattern."""
+    told = {"dark": int(found.dark.sum()), "unknown": int(found.unknown.sum())}
+    return [Metric("leds_answering", float(found.answering), "", "higher", STRIPS * LEDS, "camera",
+                   recording.meta.get("provenance", "simulated"), pattern=str(recording.meta.get("pattern") or ""),
+                   detail=told)]  # fmt: skip
