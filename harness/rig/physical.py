@@ -11,8 +11,9 @@ import httpx
 from harness.errors import RigFault
 from harness.instruments.api import DeviceApi
 from harness.instruments.audio_in import AudioIn
-from harness.instruments.camera import CameraPort, OpenCvPort
+from harness.instruments.camera import CameraPort
 from harness.instruments.clock import HostClock, WallClock, never
+from harness.instruments.opencv_port import OpenCvPort
 from harness.instruments.ota import OtaNetwork
 from harness.instruments.ota_sockets import SocketNetwork
 from harness.instruments.ports import OwnedPort, StampedPort, open_serial, resolve_port

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from harness.errors import HarnessFault, RigFault
-from harness.instruments import camera as cameras
-from harness.instruments.camera import MAX_WAITING, Camera, OpenCvPort, Settings
+from harness.instruments.camera import Camera, Settings
+from harness.instruments.opencv_port import MAX_WAITING, OPEN_TIMEOUT_S, OpenCvPort
 from harness.rig.camera_open import open_locked
 from harness.rig.config import CameraTable
 
@@ -222,4 +222,4 @@ def test_a_driver_that_hangs_while_opening_is_left_behind(monkeypatch: pytest.Mo
         OpenCvPort(0, open_timeout_s=0.2)
     assert time.monotonic() - began < 5.0
     released.set()
-    assert cameras.OPEN_TIMEOUT_S <= 10.0
+    assert OPEN_TIMEOUT_S <= 10.0
